@@ -1,4 +1,4 @@
-"""Default numbers that the commands and the Python API share."""
+"""Default numbers of rows, rounds and tokens, which the commands and the Python API share."""
 
 # Default numbers of rows: for `sensitivity`, and for `check --on` (fewer, because emulated cores are slow;
 # more if a limit needs them).

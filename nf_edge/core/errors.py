@@ -84,7 +84,7 @@ class CannotRun(NfEdgeError):
 
 
 def quoted(value: Any) -> str:
-    """A shortened `repr` of a value of any size."""
+    """The `repr` of a value for a message, shortened if it is long."""
     try:
         return _REPR.repr(value)
     except ValueError:  # Python refuses to print integers of more than 4300 digits.

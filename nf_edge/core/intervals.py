@@ -58,7 +58,8 @@ def mcnemar(lost: int, gained: int) -> float:
 def rows_to_resolve(share: float, *, on_interval: bool, of_changes: bool = False) -> float:
     """The smallest number of rows that can show whether a limit on a share of the rows holds.
 
-    One changed row is then within the limit.  With `on_interval`, even the interval of no changed rows is.
+    With this number, one changed row is within the limit.  With `on_interval`, the 95 % interval is also
+    within the limit if no row changed.
 
     Args:
         share: the limit.

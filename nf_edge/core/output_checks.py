@@ -148,7 +148,7 @@ def _check_writable(place: Path) -> None:
 
 
 def _check_not_within(folders: Iterable[Path], target: Path) -> None:
-    """Raise BadInput if one of `folders`, which enclose the target, is an artifact: its files are fixed."""
+    """Raise BadInput if one of the target's parent `folders` is an artifact, which takes no other files."""
     if artifact := next((each for each in folders if is_artifact(each)), None):
         raise BadInput(
             f"is inside the artifact {artifact}, which may hold only the files of its export",

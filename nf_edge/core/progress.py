@@ -6,7 +6,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(step: str, done: int, total: int) -> None:
-    """A callback that ignores the progress."""
+    """A progress callback that does nothing: the default of jobs."""
 
 
 def prefixed(name: str, progress: Progress) -> Progress:

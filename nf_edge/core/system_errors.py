@@ -120,7 +120,7 @@ def _error_number(error: BaseException) -> tuple[int | None, str | None]:
 
 
 def _current_folder_exists() -> bool:
-    """Whether the current folder exists."""
+    """Whether the current folder still exists; another program may have deleted it."""
     try:
         os.getcwd()
     except OSError:

@@ -1,4 +1,4 @@
-"""Arm's part numbers of CPU cores."""
+"""Names of Arm's CPU cores by their part numbers in /proc/cpuinfo."""
 
 # Arm's part numbers.  Libraries use them to choose among kernels for one instruction set (Linux,
 # arch/arm64/include/asm/cputype.h).

@@ -1,4 +1,4 @@
-"""CPU cores of a device."""
+"""The schema of CPU cores in a device file."""
 
 from typing import Any
 

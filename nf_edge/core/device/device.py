@@ -1,4 +1,4 @@
-"""The content of a device file."""
+"""The schema of a device file: class, chip, memories, CPU cores, NPU and backends."""
 
 from collections import Counter
 from collections.abc import Iterable

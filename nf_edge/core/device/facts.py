@@ -74,7 +74,7 @@ class ClockFact(Fact[Clock]):
 
 
 class NamesFact(Fact[tuple[Text, ...]]):
-    """A list of names and its source."""
+    """A list of names, such as the compiler's names of NPUs, and its source."""
 
 
 class IsaFact(Fact[tuple[Isa, ...]]):

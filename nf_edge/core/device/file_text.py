@@ -1,4 +1,4 @@
-"""The text of a device file."""
+"""Write the text of a device file, fact by fact."""
 
 from collections.abc import Iterable
 

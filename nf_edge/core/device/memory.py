@@ -1,4 +1,4 @@
-"""Memories of a device."""
+"""The schema of a memory in a device file: its sizes, and the budget that they leave for a model."""
 
 from typing import Any, Literal
 

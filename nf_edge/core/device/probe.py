@@ -69,7 +69,7 @@ def _core(cluster: Cluster) -> list[str]:
 
 
 def _backends(machine: Machine) -> list[str]:
-    """The lines of the key `backends`; also of `missing_backend` if no backend supports the processor."""
+    """The YAML lines of `backends`; for a processor without a backend, also those of `missing_backend`."""
     if machine.x86:
         return ["backends: [nf_cpu, xnnpack, openvino, onnx_cpu]"]
     if machine.arm64:

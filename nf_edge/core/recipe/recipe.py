@@ -114,7 +114,7 @@ class Recipe(Closed):
         return name
 
     def to_json(self) -> dict[str, Any]:
-        """The recipe with all keys, including defaults."""
+        """The recipe as JSON values, with all keys, including those with their default."""
         return self.model_dump(mode="json")
 
     @model_validator(mode="after")
