@@ -49,7 +49,7 @@ def _start(runnable: Runnable, command_of: Callable[[Runnable], list[str]]) -> N
 
 
 def _problem(load: Callable[[], object]) -> str:
-    """The error of an attempt to load; "" if it loaded."""
+    """Call `load`, and return the message of its NfEdgeError; "" if it raises none."""
     try:
         load()
     except NfEdgeError as error:

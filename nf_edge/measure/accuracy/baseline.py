@@ -73,7 +73,7 @@ class BaselineReport:
 
     @property
     def problem(self) -> str:
-        """All problems in one text; "" if there are none."""
+        """The reasons why the comparison fails, in one text; "" if it passes."""
         return "; ".join(each.text for each in self.problems)
 
     @property

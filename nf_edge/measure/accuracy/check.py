@@ -209,7 +209,7 @@ def check_file(
 def report_of(
     predictions: PairedPredictions, config: ModelConfig, rows: Rows, limits: Limits
 ) -> AccuracyReport:
-    """Make the report from both models' predictions on rows."""
+    """The accuracy report of both models' predictions on `rows`, judged by `limits`."""
     comparison, main = compare(predictions, config.task), main_metric(config)
     changes: tuple[MetricChange, ...] = ()
     if predictions.labelled:

@@ -68,7 +68,7 @@ class OnCore:
 
 @dataclass(frozen=True)
 class CoresReport(HtmlValue):
-    """The predictions of the same file on several cores."""
+    """The accuracy of the same model file on several emulated cores."""
 
     cores: tuple[OnCore, ...]
 
@@ -83,7 +83,7 @@ class CoresReport(HtmlValue):
 
     @property
     def judged(self) -> bool:
-        """Whether there is a limit, which applies to every core."""
+        """Whether the gate judges the predictions: there is a limit, which applies to every core."""
         return all(each.accuracy.judged for each in self.cores)
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -154,7 +154,7 @@ class LayersReport(HtmlValue):
 
     @property
     def worst(self) -> LayerError:
-        """The layer that adds the most noise."""
+        """The layer whose output has the most noise that the layer itself adds."""
         return max(self.layers, key=lambda layer: layer.added)
 
     def to_json(self) -> dict[str, Any]:

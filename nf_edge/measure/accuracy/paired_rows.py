@@ -21,11 +21,11 @@ class PairedRows:
 
     @property
     def artifact(self) -> Rows:
-        """The rows encoded for the artifact."""
+        """The rows encoded for the artifact: `other`, or `reference` if both have the same token ids."""
         return self.other or self.reference
 
     def part(self, shard: slice) -> "PairedRows":
-        """The same slice of the rows, for both models."""
+        """The rows with the indices of `shard`, encoded for both models."""
         reference, other = (
             each and replace(each, rows=each.rows[shard]) for each in (self.reference, self.other)
         )

@@ -83,7 +83,7 @@ class Parts:
 
     @property
     def finished(self) -> list[Arrays]:
-        """The arrays of all parts, in the order of the rows."""
+        """The arrays of predictions of each part, in the order of the rows; all parts must be finished."""
         return [self._finished[part.start] for part in self._slices]
 
     @property

@@ -134,7 +134,7 @@ def _next_tokens(
 
 
 def _run(session: Session, input_shape: InputShape, config: ModelConfig, row: Row) -> np.ndarray:
-    """Logits of one row: [1, C], or [1, T, V] of a language model."""
+    """The artifact's logits of one row: [1, C], or [1, T, V] of a language model."""
     return session.run(
         *pad([row], config.pad_token_id, None if input_shape.dynamic_length else input_shape.length)
     )

@@ -58,7 +58,7 @@ class Account:
 
     @property
     def process_total(self) -> Figure:
-        """The larger of `steady` and `load_peak`."""
+        """The bytes that the process needs at most: the larger of `steady` and `load_peak`."""
         return self.load_peak if self.phase == "load peak" else self.steady
 
 

@@ -35,7 +35,7 @@ class FirmwareAccount:
     uncounted: dict[str, str]
 
     def figures(self) -> dict[str, Figure]:
-        """The parts with the totals, in the order of the report."""
+        """Bytes of each part and of both totals (flash, SRAM) by name, in the order of the report."""
         of_flash = {name: self.parts[name] for name in FLASH_PARTS}
         of_sram = {name: self.parts[name] for name in SRAM_PARTS}
         return {**of_flash, FLASH: self.flash, **of_sram, SRAM: self.sram}

@@ -21,7 +21,7 @@ class Measurements:
     Attributes:
         runs: one measurement per process.
         freed: bytes of heap that loading freed and the C library keeps; None if the library cannot return
-            them.  They are a part of `loaded`.
+            them.  The figure `loaded` of each measurement includes them.
         threads: size of the runtime's thread pool.
     """
 

@@ -81,7 +81,9 @@ class _Measured:
 
 
 def _measured(runnable: Runnable, cache: int, core: EmulatedCore | None) -> _Measured:
-    """Measure a run on `core`; None: on this machine, or no figures if it has only a simulator.
+    """Run a model on `core` (None: this machine), and account for its memory.
+
+    If only a simulator can run the file here, the account has no figures.
 
     Args:
         cache: bytes of the full cache.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spread:
-    """Median, lowest and highest bytes of a figure."""
+    """Median, lowest and highest bytes of a figure that several processes measured."""
 
     median: float
     low: int

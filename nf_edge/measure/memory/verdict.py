@@ -181,13 +181,13 @@ class _Need:
 
 
 def _sram_need(account: Account) -> _Need:
-    """The SRAM that one account says a microcontroller needs."""
+    """The SRAM that the model needs on a microcontroller, according to one account."""
     uncounted = {name: reason for name, reason in account.uncounted.items() if name in HEAP_PARTS}
     return _Need(account.firmware.sram if account.firmware else account.heap, uncounted)
 
 
 def _flash_need(account: Account) -> _Need:
-    """The flash that one account says a microcontroller needs."""
+    """The flash that the model needs on a microcontroller, according to one account."""
     if account.firmware is None:
         return _Need(account.file_total, {})
     return _Need(account.firmware.flash, account.firmware.uncounted)

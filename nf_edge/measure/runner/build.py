@@ -74,9 +74,6 @@ def _settings(runtime: Runtime, package: Path) -> tuple[str, list[str]]:
 
     Args:
         package: the folder of the runtime's Python package.
-
-    Raises:
-        MissingTool: the package of ONNX Runtime has no shared library.
     """
     if runtime == "executorch":
         return importlib.metadata.version("executorch"), [f"-DCMAKE_PREFIX_PATH={package}"]

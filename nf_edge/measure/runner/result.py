@@ -80,7 +80,7 @@ class RunResult:
 
 
 def parse(lines: Iterable[str]) -> RunResult:
-    """Parse the JSON lines of a successful run."""
+    """Make the result of a successful run from the JSON lines that the runner printed."""
     entries = [strict_json.loads(line) for line in lines]
     stages = [entry for entry in entries if "stage" in entry]
     runs = [entry for entry in entries if "logits" in entry]

@@ -60,7 +60,7 @@ class RunnerSession:
         self.load_ms: float = sum(entry["elapsed_ms"] for entry in entries[1:])
 
     def finish(self) -> Stage:
-        """End the process; return its final memory and its peak."""
+        """Let the process exit after its requests; return its memory at the end, with the peak."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         return stage(self._read_until(lambda entry: entry.get("stage") == "finished")[-1])
@@ -127,13 +127,13 @@ class RunnerSession:
         raise failure(self._model, returncode, self._stderr.read())
 
     def end(self) -> None:
-        """End the process, even during a call."""
+        """End the process by a signal, even while it runs a request."""
         processes.end(self._process)
         self._stderr.close()
 
 
 class TimedSession(RunnerSession):
-    """A session that returns the time of each request."""
+    """A runner process that returns the time of each request instead of its logits."""
 
     def __init__(self, command: Sequence[str], model: Path, timeout_s: float = 600.0) -> None:
         super().__init__([*command, "--times"], model, timeout_s)
@@ -150,7 +150,7 @@ class TimedSession(RunnerSession):
 
 
 class LogitsSession(RunnerSession):
-    """A session that returns logits."""
+    """A runner process that returns the logits of each request."""
 
     def logits(self, request: Request) -> npt.NDArray[np.float32]:
         """Run one request; return its float32 logits in the shape of the model's output.
