@@ -24,8 +24,8 @@ class Fit:
 
     Attributes:
         file: bytes of the model file; unavailable if the recipe does not suit the checkpoint.
-        context: the most of `tried_lengths` tokens with which the artifact would fit; None if it fits, or if
-            none would.
+        context: the largest number of tokens in `tried_lengths` with which the artifact would fit; None if
+            it already fits, or if it fits with none of them.
         smaller: the recipe with the next smaller need that fits; "" if the artifact fits, or if none does.
     """
 

@@ -70,7 +70,7 @@ def _file(runnable: "Runnable") -> dict[str, Any]:
 
 
 def _digest(rows: "Rows") -> str:
-    """A hash of the rows' tokens and labels."""
+    """A hash of the rows' tokens and labels, which shows whether two checks have the same rows."""
     digest = hashlib.sha256()
     for row in rows.rows:
         digest.update(repr((row.input_ids, row.label, row.scored)).encode())

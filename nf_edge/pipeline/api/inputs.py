@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """The inputs of `export` and `dry_run`."""
+    """The loaded inputs of `export` and `dry_run`, which suit each other."""
 
     checkpoint: "Checkpoint"
     recipe: "Recipe"

@@ -38,7 +38,7 @@ class SizeAndLoss:
         return isfinite(self.kl) and (self.bytes if target.of == "size" else self.loss) <= target.most
 
     def rank(self, target: SearchTarget) -> tuple[float, ...]:
-        """Sort key of artifacts that meet a target, the best first."""
+        """A key that sorts artifacts that meet a target, the best first: least loss, or smallest file."""
         return (self.kl, self.bytes) if target.of == "size" else (self.bytes, self.loss, self.kl)
 
 

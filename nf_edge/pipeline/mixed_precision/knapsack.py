@@ -18,7 +18,7 @@ class Choice:
     """A possible precision of a unit, which is one or more modules that are quantized together.
 
     Attributes:
-        bytes: bytes of the unit in the file.
+        bytes: bytes of the unit in the file, minus its bytes in float32.
         loss: the loss if only this unit is quantized, in nats.
     """
 
@@ -27,7 +27,7 @@ class Choice:
 
 
 def path(units: Mapping[str, Sequence[Choice]]) -> list[Allocation]:
-    """Allocations from the smallest file to the least loss; each makes one unit more precise than the last.
+    """Allocations from the smallest file to the least loss; each makes one unit more precise than before.
 
     An allocation maps each unit to the index of its choice.
     """
@@ -44,7 +44,7 @@ def path(units: Mapping[str, Sequence[Choice]]) -> list[Allocation]:
 
 
 def fill(allocation: Allocation, units: Mapping[str, Sequence[Choice]], spare: int) -> Allocation:
-    """Make units more precise while the spare bytes last; returns the new allocation."""
+    """Make units more precise while the file grows by at most `spare` bytes; returns the new allocation."""
     allocation = dict(allocation)
     while True:
         better = [

@@ -88,14 +88,14 @@ class SensitivityJob:
         return Job.of(self.checkpoint, recipe, self.calibrate if may_calibrate(recipe) else None)
 
     def file_bytes(self, recipe: Recipe) -> int:
-        """Predicted bytes of a variant's model file."""
+        """Predicted bytes of the model file of a variant of the recipe."""
         job = self.job(recipe)
         return job.backend.predict(self.checkpoint.config, job.input_shape, recipe).file
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Modules that are quantized together."""
+    """Modules that are quantized together, such as a table with its tied head."""
 
     modules: tuple[str, ...]
 
@@ -128,7 +128,7 @@ class Cost:
 
     @property
     def kl_per_kb(self) -> float | None:
-        """Nats per saved kB; None if nothing is saved."""
+        """KL divergence in nats per kB that the precision saves; None if it saves nothing."""
         return self.kl / (self.saved / 1000) if self.saved > 0 else None
 
     def to_json(self) -> dict[str, Any]:
@@ -280,7 +280,7 @@ class _Variant:
         return tuple(self.change.precisions[module] for module in unit.modules)
 
     def change_of(self, unit: Unit) -> Change:
-        """The change that quantizes only this unit."""
+        """The change of a network that rounds only this unit to the variant's precision."""
         return replace(self.change, weights={module: self.change.weights[module] for module in unit.modules})
 
     def dtype(self, unit: Unit) -> str:
