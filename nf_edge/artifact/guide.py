@@ -24,7 +24,7 @@ set `NF_ATTENTION_EXECUTORCH` to ON.
 
 
 def run_guide(manifest: Manifest) -> str:
-    """The text of `RUN.md`."""
+    """The Markdown text of `RUN.md`: how an application calls the artifact, with code."""
     interface, requires, ends = manifest.interface, manifest.requires, manifest.config.end_tokens
     backend = agreeing_backend(manifest.recipe)
     example = _example_ids(interface, manifest.config.vocab_size)

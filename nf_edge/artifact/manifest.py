@@ -106,7 +106,7 @@ class Interface(Closed):
 
 
 class Requirements(Closed):
-    """What an application needs to run the model."""
+    """What an application needs to run the model: runtime, libraries, environment and operators."""
 
     runtime: str
     version: str

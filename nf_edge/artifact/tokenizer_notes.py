@@ -48,7 +48,7 @@ def generator(interface: Interface, file: str) -> str:
 
 
 def tokenizer_warnings(interface: Interface) -> list[str]:
-    """Warnings for applications that use the runtime's tokenizer."""
+    """A warning if the runtime's tokenizer does not, or may not, encode texts like the model; else empty."""
     reading = interface.tokenizer_reading
     if reading is None or reading.same:
         return []

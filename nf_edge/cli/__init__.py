@@ -146,7 +146,7 @@ def main() -> None:
 
 
 def _run() -> int:
-    """Run the command; returns its exit code."""
+    """Run the command that the arguments of this process name; returns its exit code."""
     try:
         # Outside standalone mode, click returns the exit code of `ctx.exit()`, which --help and --version
         # call.

@@ -1,4 +1,4 @@
-"""`nf-edge devices fit`."""
+"""`nf-edge devices fit`: show which recipes of a checkpoint fit which devices."""
 
 from functools import partial
 from pathlib import Path

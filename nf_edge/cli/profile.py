@@ -1,4 +1,4 @@
-"""`nf-edge profile`."""
+"""`nf-edge profile`: show the memory of an artifact, or of a checkpoint that is not exported yet."""
 
 from typing import Any
 

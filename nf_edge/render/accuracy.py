@@ -111,17 +111,17 @@ def limits_tables(results: Sequence[LimitResult]) -> list[Table]:
 
 
 def limit_name(result: LimitResult) -> str:
-    """The name of the figure that a limit bounds."""
+    """The name of the limited figure in words, such as `loss of accuracy`."""
     return LIMITED.get(result.name) or f"loss of {METRICS[result.name].title}"
 
 
 def limit_amount(result: LimitResult) -> str:
-    """A limit with its unit, as text."""
+    """The largest accepted value of a limit with its unit, such as `0.5 points`."""
     return f"{result.limit:g} {UNITS.get(result.unit, result.unit)}".rstrip()
 
 
 def loss_bounds(change: MetricChange) -> str:
-    """The interval of a loss; a dash if there is none."""
+    """The 95 % interval of a metric's loss as text; a dash if there is none."""
     return UNKNOWN if change.interval is None else bounds_text(change.interval, _spec(change.metric))
 
 
@@ -147,7 +147,7 @@ def _spec(metric: Metric) -> str:
 
 
 def share_text(score: Score) -> str:
-    """The accuracy of a model; a dash if it is unknown."""
+    """The accuracy of a model in percent, as text; a dash if it is unknown."""
     return UNKNOWN if score.share is None else f"{100 * score.share:.2f} %"
 
 
@@ -256,12 +256,12 @@ def drop_text(comparison: Comparison) -> str:
 
 
 def drop_cell(comparison: Comparison) -> str:
-    """The loss of accuracy in points; a dash if it is unknown."""
+    """The loss of accuracy in points as text, such as `+0.50`; a dash if it is unknown."""
     return UNKNOWN if comparison.drop is None else f"{comparison.drop:+.2f}"
 
 
 def perplexity_text(score: Score) -> str:
-    """The perplexity of a language model and its standard error."""
+    """The perplexity of a language model as text, with ± its standard error if that is known."""
     assert score.perplexity is not None
     error = "" if score.perplexity_error is None else f" ± {score.perplexity_error:.2g}"
     return format_number(score.perplexity, ".4g", error)

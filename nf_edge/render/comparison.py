@@ -68,7 +68,7 @@ def _reading_lines(report: ComparisonReport) -> list[str]:
 
 
 def _summary_lines(report: ComparisonReport) -> list[str]:
-    """Lines that compare the first model with each of the others."""
+    """Lines that compare the first model's sizes and speeds with those of each other model."""
     first, *others = (model.name for model in report.models)
     lines = []
     for number, other in enumerate(others):

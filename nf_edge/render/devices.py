@@ -1,4 +1,4 @@
-"""The reports of `nf-edge devices`."""
+"""The reports of `nf-edge devices`: lists, facts, unverified facts, and new files."""
 
 import textwrap
 from collections.abc import Sequence

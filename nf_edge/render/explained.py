@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def accuracy_parts_of(accuracy: AccuracyReport | CoresReport) -> list[Part]:
-    """The report of the accuracy on this machine, or on cores."""
+    """The report of the accuracy on this machine, or on emulated cores for a CoresReport."""
     return cores_parts(accuracy) if isinstance(accuracy, CoresReport) else accuracy_parts(accuracy)
 
 

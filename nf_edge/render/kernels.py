@@ -1,4 +1,4 @@
-"""The report of `nf-edge kernels build`."""
+"""The report of `nf-edge kernels build`: the built library."""
 
 from nf_edge.kernels.library import KernelLibrary
 from nf_edge.render.table import Part, body

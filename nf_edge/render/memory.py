@@ -73,7 +73,7 @@ def _cell(figure: Figure, account: str) -> str:
 
 
 def repeats_lines(repeats: Repeats) -> list[str]:
-    """One line with the spread of each measured total."""
+    """One line with the median and the range of each total that several processes measured."""
     spreads = [
         f"{name} {format_bytes(spread.median)} ({format_bytes(spread.low)} to {format_bytes(spread.high)})"
         for name, spread in repeats.totals.items()

@@ -1,4 +1,4 @@
-"""The report of the precision of every module."""
+"""The report of the precision of every module of an artifact, and of its signal-to-noise ratios."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

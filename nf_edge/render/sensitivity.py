@@ -75,7 +75,7 @@ def target_text(target: SearchTarget) -> str:
 
 
 def _choice_line(result: SearchResult) -> str:
-    """The line that says how the recipe was chosen."""
+    """The line that says how the search chose the precisions of its best recipe."""
     if result.best.uniform is not None:
         only = "one precision for all modules, because no mixture that was tried was better"
         return f"chosen: {result.best.uniform}, {only}"

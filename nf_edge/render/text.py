@@ -34,7 +34,7 @@ def interval_text(interval: Interval, spec: str, unit: str = "") -> str:
 
 
 def in_percent(interval: Interval) -> Interval:
-    """The interval of a share, converted to percent."""
+    """The two bounds of an interval of a share, multiplied by 100."""
     low, high = interval
     return 100 * low, 100 * high
 

@@ -6,7 +6,7 @@ from nf_edge.training import TrainingReport
 
 
 def training_parts(report: TrainingReport, *, validated: bool) -> list[Part]:
-    """The report of a training: scores and times.
+    """The report of a training: scores, number of parameters and time.
 
     Args:
         validated: whether to show the score on validation data.  False if the model was also trained on this

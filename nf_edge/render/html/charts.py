@@ -166,7 +166,7 @@ def scatter_chart(points: Sequence[Point], label: str) -> str:
 
 
 def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
-    """Label the points; labels that would overlap are joined."""
+    """Write the names next to the points; names that would overlap become one label."""
     figure.draw_without_rendering()  # computes the positions of the points
     together: list[list[Point]] = []
     for point in sorted(points, key=lambda point: (point.size, point.kl)):

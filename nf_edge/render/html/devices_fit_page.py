@@ -43,7 +43,7 @@ SIGNS = {"fits as far as known": "~", "over budget": "×", "unknown": "?"}
 
 
 def devices_fit_page(report: DevicesFit) -> str:
-    """The HTML of the page; it has no scripts and loads nothing."""
+    """The page of `nf-edge devices fit --html`, as HTML without scripts that loads no other files."""
     backends = [recipe.backend for recipe in report.recipes]
     # A gap separates the recipes of two backends.
     starts = [before != backend for before, backend in zip([None, *backends], backends, strict=False)]
