@@ -50,12 +50,12 @@ class KVCache:
         return torch.arange(self._start, end), end
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one layer's K and V of the new tokens; returns its keys and values, [B, H, length, d] each."""
+        """Store one layer's K and V of the new tokens; returns K and V of all tokens, [B, H, length, d]."""
         cached = self._layers[layer]
         cached[0, :, :, self._start : self.length] = k
         cached[1, :, :, self._start : self.length] = v
         return cached[0, :, :, : self.length], cached[1, :, :, : self.length]
 
     def rewind(self, length: int) -> None:
-        """Keep only the first `length` tokens."""
+        """Shorten the cache to its first `length` tokens."""
         self.length = length

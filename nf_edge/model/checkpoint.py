@@ -50,7 +50,7 @@ class Checkpoint:
 
     @property
     def outline(self) -> CheckpointOutline:
-        """The checkpoint without its weights."""
+        """The checkpoint's folder, config and warnings, without its weights."""
         return CheckpointOutline(self.path, self.config, self.warnings)
 
     @property

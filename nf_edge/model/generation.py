@@ -97,7 +97,7 @@ class TextStream:
         return self._advance_to(self._decoded().rstrip(UNFINISHED))
 
     def end(self) -> str:
-        """The text that was held back; call it after the last token."""
+        """The rest of the text, which was held back; call this method after the last token."""
         return self._advance_to(self._decoded())
 
     def _decoded(self) -> str:

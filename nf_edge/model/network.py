@@ -66,7 +66,7 @@ class Transformer(nn.Module):
 
     @property
     def blocks(self) -> Iterator[Block]:
-        """The layers in order, typed as `Block` for type checkers."""
+        """Iterate over the layers in order; type checkers see them as `Block`."""
         return (cast(Block, block) for block in self.h)
 
     def forward(

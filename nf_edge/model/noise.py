@@ -21,7 +21,7 @@ class Noise(nn.Module):
         self.register_parameter("log_sigma", None)
 
     def query(self, k: Tensor) -> Tensor:
-        """The query Q [B, H, T, d] of keys K [B, H, T, d]."""
+        """The query Q that the noise makes of the keys K, [B, H, T, d] each."""
         return k
 
     def score_bias(self, positions: Tensor, keys: int) -> Tensor | None:

@@ -43,7 +43,7 @@ class _Scaling:
 
 
 def scaled_layers(config: ModelConfig) -> set[str]:
-    """The names of the layers that AWQ can scale."""
+    """The names of the linear layers that AWQ can scale: parameters before them take the inverse factors."""
     attention = "attn.c_kv" if config.attention == "symmetric" else "attn.c_attn"
     names = {
         f"transformer.h.{index}.{name}"

@@ -46,7 +46,7 @@ def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
 
 @dataclass
 class _Energy:
-    """Sums of squares of a signal and of its error."""
+    """Sums of squares of a signal and of its error, from which `figure` computes their ratio in dB."""
 
     signal: float = 0.0
     noise: float = 0.0

@@ -39,7 +39,7 @@ def collate(rows: Sequence[Row], pad_token_id: int | None) -> Batch:
 
 
 def batches(rows: Sequence[Row], size: int, pad_token_id: int | None) -> Iterator[Batch]:
-    """Batches of `size` rows in order; the last may be smaller.  `pad_token_id` pads rows; None: 0 does."""
+    """Batches of `size` rows in order, padded with `pad_token_id` (None: 0); the last may be smaller."""
     for start in range(0, len(rows), size):
         yield collate(rows[start : start + size], pad_token_id)
 

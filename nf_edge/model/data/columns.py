@@ -185,7 +185,7 @@ def _is_text(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _words(text: str) -> int:
-    """The number of words in a text."""
+    """The number of words in a text; Chinese, Japanese and Korean count by letters."""
     spaced = sum(any(map(str.isalpha, word)) for word in text.split())
     return max(spaced, sum(map(_is_wide, text)) // WIDE_LETTERS)
 

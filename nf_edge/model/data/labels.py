@@ -93,7 +93,7 @@ class LabelReader:
         return str(NO_CLASS) in named or (self.config.task == "regression" and self.task is None)
 
     def _is_no_class(self, value: Any) -> bool:
-        """Whether a label is the −1 that means "no label"."""
+        """Whether a label in the data is −1 and means "no label"."""
         if self._has_minus_one:
             return False
         try:

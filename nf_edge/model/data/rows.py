@@ -93,7 +93,7 @@ class Rows:
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings for the user: the notes, and the number of cut rows."""
+        """Warnings for the user: the notes and the number of cut rows, each after the name of the source."""
         cut = [f"rows cut to {self.length} tokens: {self.truncated:,}"] if self.truncated else []
         return [f"{self.source}: {note}" for note in (*self.notes, *cut)]
 

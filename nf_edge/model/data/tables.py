@@ -43,7 +43,7 @@ class Table:
     names: Mapping[str, str] = field(default_factory=dict)
 
     def name_in_file(self, column: str) -> str:
-        """The name of a column in the file, for messages."""
+        """The name that a column has in the file, in backticks for messages; `column` may be a new name."""
         return f"`{self.names.get(column, column)}`"
 
 
@@ -182,7 +182,7 @@ def _quoted_as_in_csv(text: str) -> list[Cells] | None:
 
 
 def _explains_quotes(rows: Sequence[Cells], even_unquoted: bool) -> bool:
-    """Whether the quotes around cells can come from a program that writes CSV.
+    """Whether a program that quotes cells only where CSV needs it can have written these rows.
 
     Args:
         even_unquoted: whether all lines have the same number of cells if quotes are read as text.
