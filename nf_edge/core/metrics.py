@@ -40,7 +40,7 @@ class Metric:
 
     Attributes:
         name: the name in recipes, options and reports.
-        title: the name in text.
+        title: the name in sentences and tables, such as "accuracy".
         unit: the unit of a loss and of a limit.
         higher_is_better: whether a larger value is better.
         tasks: the tasks of the models that the metric can measure.

@@ -57,7 +57,7 @@ def scratch_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_files_removed() -> Iterator[None]:
-    """Remove the temporary files that libraries leave behind while the block runs."""
+    """After the block, remove the temporary files that libraries created in it."""
     with scratch_folder() as folder:
         before = tempfile.tempdir
         tempfile.tempdir = str(folder)

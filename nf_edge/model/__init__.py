@@ -1,6 +1,6 @@
 """The NoiseFormer: its config, its network in PyTorch, and its checkpoints.
 
-Importing `nf_edge.model` imports none of them: predictions need only `ModelConfig`, without PyTorch.
+Each module is imported when a name in it is used: memory predictions need only `ModelConfig`, not PyTorch.
 """
 
 import importlib

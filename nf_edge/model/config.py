@@ -210,7 +210,7 @@ class ModelConfig(_Open):
         return self.pooled_token in ("last", "last_not_pad" if self.causal else "first")
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Map the name of every tensor that a checkpoint must have to its shape; weights are [out, in]."""
+        """The shape, by name, of every tensor that a checkpoint must have; weights are [out, in]."""
         D, d = self.n_embd, self.head_size
         shapes: dict[str, tuple[int, ...]] = {
             "transformer.wte.weight": (self.vocab_size, D),
@@ -257,7 +257,7 @@ class ModelConfig(_Open):
         return shapes
 
     def optional_tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Map names of tensors that training may add to their shapes; inference ignores these tensors."""
+        """The shapes, by name, of tensors that training may add to a checkpoint; inference ignores them."""
         return {
             f"transformer.h.{i}.attn.noise.log_sigma": (heads,)
             for i, (heads, _) in enumerate(self.layer_sizes)

@@ -62,7 +62,7 @@ def examine() -> list[Finding]:
 
 
 def _emulation(runtime: Runtime) -> Finding:
-    """The state of everything that a runtime needs to run on emulated cores."""
+    """The finding whether this machine has all that a runtime needs to run on emulated cores."""
     name, needed_for = f"emulated cores, {runtime}", "--on DEVICE"
     try:
         qemu = emulation.emulator()

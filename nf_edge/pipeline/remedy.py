@@ -31,8 +31,10 @@ AGAIN = f"the file is not what the recipe gives, so another precision does not h
 
 
 def module_of(layer: str, modules: Container[str]) -> str:
-    """The name of the network's module to which a layer belongs; a backend may split a module into Q, K and
-    V.
+    """The name of the network's module to which a layer belongs; a backend may split one into Q, K and V.
+
+    Args:
+        modules: the names of the network's modules.
     """
     names = (PARTS.sub(projection, layer) for projection in (".c_kv", ".c_attn"))
     return next((name for name in names if name in modules), layer)

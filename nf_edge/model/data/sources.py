@@ -60,7 +60,7 @@ def read_table(source: str, row_format: RowFormat = DEFAULT, split: Split = "dev
     """The table of a file, of a folder, or of a named data set.
 
     Args:
-        split: as for `locate`.
+        split: the split to read in a folder.
 
     Raises:
         BadInput: the source does not exist or cannot be read.

@@ -1,4 +1,4 @@
-"""The journal of a check: everything that the predictions of the check depend on."""
+"""Open the journal of a check, from the facts that decide whether two checks make equal predictions."""
 
 import hashlib
 import importlib.metadata

@@ -136,6 +136,7 @@ def check_and_explain(
     Args:
         on: the cores, as for `check_on`; empty: this machine.
         stages, layers: whether to explain by stage and by layer.
+        pruned, calibrate: as for `check_stages`.
         html: the HTML file to write the explanations to; None: no file.
         gate: arguments of `check` only.
         options: arguments of `check` and of the explanations.
