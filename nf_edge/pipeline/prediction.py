@@ -1,4 +1,7 @@
-"""The predicted memory of a checkpoint with a recipe, if the recipe can export it.  It imports no PyTorch."""
+"""The predicted memory of a checkpoint with a recipe, if the recipe can export it.
+
+This module imports no PyTorch.
+"""
 
 from nf_edge.backends import agreeing_spec
 from nf_edge.core.recipe.recipe import Recipe

@@ -56,7 +56,10 @@ def _table(reports: Sequence[OnCore]) -> Table:
 
 
 def _metric_cells(accuracy: AccuracyReport) -> tuple[str, str, str]:
-    """Three cells: the artifact's main metric, the loss, and the interval of the loss."""
+    """Three cells: the artifact's main metric, how much worse it is than the checkpoint's, and its interval.
+
+    Without labels, all three are unknown.
+    """
     if not accuracy.metrics:
         return UNKNOWN, UNKNOWN, UNKNOWN
     main = accuracy.metrics[0]

@@ -21,7 +21,10 @@ MEMORY_WIDTH = 12
 
 
 def devices_fit_parts(report: DevicesFit) -> list[Part]:
-    """One row per verdict if there is one recipe or one device, otherwise one row per device."""
+    """The report: a table, the recipes and devices that do not run, and unverified budgets.
+
+    With one recipe or one device, the table has a row per verdict; otherwise a row per device.
+    """
     unverified = body(_unverified(report.devices))
     if len(report.recipes) == 1:
         fits = [(each.device.id, each.fits[0]) for each in report.devices]

@@ -19,7 +19,10 @@ PRODUCTS = {"Gemm", "MatMul", "MatMulNBits", "Transpose"}
 
 
 def planned(path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
-    """The memory plan of a model file.  The file says nothing about the session's memory."""
+    """The memory plan of a model file: its parts and the cache.
+
+    The session's heap and arenas are None, because the file does not determine them.
+    """
     try:
         model = read(path)
     except Exception as error:

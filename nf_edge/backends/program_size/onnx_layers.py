@@ -140,9 +140,10 @@ def _attention(program: OnnxGraph, x: str, index: int, one: bool) -> str:
 
 
 def _noisy(program: OnnxGraph, view: str, index: int, heads: int) -> tuple[str, str] | None:
-    """Add the bytes of low-rank or pairwise noise; return the names of query and key, [B, H, T, d].
+    """Add the bytes of the nodes that apply low-rank or pairwise noise to the tensor `view`.
 
-    The result is None for other noise.
+    Returns:
+        The names of the query (with noise) and of the key, [B, H, T, d] each; None for other noise.
     """
     graph, config, axes = program.graph, program.config, program.axes
     kind, size = config.noise.kind, config.head_size

@@ -1,8 +1,8 @@
 """Compare an artifact with the one that shipped last, on the same rows: is it significantly worse?
 
-The comparison also fails if the rows are too few to show a regression: half the width of a loss's 95 %
-interval must be at most 5 points.  For the perplexity the limit is 5 %, for the mean squared error 5 % of the
-labels' variance.
+The comparison also fails if the rows are too few to show a regression.  The difference of a metric has a
+95 % interval, and half of its width must be at most 5 points.  For the perplexity the limit is 5 % of the
+shipped artifact's perplexity; for the mean squared error, 5 % of the labels' variance.
 """
 
 import math

@@ -95,7 +95,7 @@ def _cores_of_device(device: Device, qemu: Emulator) -> list[EmulatedCore]:
         raise BadInput(
             f"{device.id} has {device.cpu[0].core}; only Linux programs on Arm's Cortex-A cores are emulated",
             where=f"--on {device.id}",
-            fix="name a phone or a board",
+            fix="use a device with Cortex-A cores, such as rpi-5 (nf-edge devices list)",
         )
     cores = []
     for core in device.cpu:

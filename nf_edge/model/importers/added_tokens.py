@@ -42,10 +42,10 @@ def add_tokens(
         place = _id(content, document, tokens)
         if place != index:
             raise BadInput(
-                f"a tokenizer file gives {content} the id {index}, but its id must be {place}: new ids "
-                "follow the vocabulary without gaps",
+                f"a tokenizer file gives {content} the id {index}, but its id must be {place}, because added "
+                "tokens continue the vocabulary without gaps",
                 where=folder,
-                fix=f"correct the id, or list tokens for the ids from {place} on",
+                fix=f"change the id in added_tokens.json or {SETTINGS} to {place}, or add the missing tokens",
             )
         tokens[content] = tokens.get(content, {}) | token | {"id": place}
     for token in special_tokens(settings):

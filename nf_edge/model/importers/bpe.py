@@ -34,8 +34,9 @@ def bpe_document(folder: Path) -> dict[str, Any]:
         models.BPE(vocab, merges)
     if max(vocab.values(), default=0) >= MOST_TOKENS:
         raise BadInput(
-            f"has the token id {max(vocab.values()):,}; ids must be below {MOST_TOKENS:,}",
+            f"has the token id {max(vocab.values()):,}, but nf-edge reads only ids below {MOST_TOKENS:,}",
             where=folder / VOCAB,
+            fix="correct the id, or import a model with a smaller vocabulary",
         )
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return {

@@ -46,7 +46,10 @@ class Candidate:
         return self.point(target).meets(target)
 
     def point(self, target: SearchTarget) -> SizeAndLoss:
-        """The size and the losses of the artifact, which decide the choice among candidates."""
+        """The file's size, its loss as `target` measures it, and its KL divergence in nats.
+
+        The search compares candidates by these.  Logits that are not finite give an infinite divergence.
+        """
         kl = inf if self.measured.not_finite else self.measured.kl
         return SizeAndLoss(self.bytes, loss(self.measured, target), kl)
 

@@ -100,7 +100,10 @@ class MatmulProgram(Program):
         return graph.delegate(read, self.hidden(1))
 
     def _kept(self, layer: int, which: int, new: Node) -> Node | None:
-        """Add the write of new keys (`which` 0) or values (1) to a layer's cache; None without a cache."""
+        """Add the write of new keys (`which` 0) or values (1) to a layer's cache; return the updated cache.
+
+        None if the program has no cache.
+        """
         if not self.cached:
             return None
         return self.graph.view(self.cache[layer][which], self.positions, new)

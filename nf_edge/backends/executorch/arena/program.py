@@ -88,9 +88,10 @@ class Program(ABC):
             self.last = self.graph.op([self.graph.op([self.mask], LONG)], LONG)
 
     def residual(self, x: Node) -> Node:
-        """The residual of the last layer, if that layer computes only one token of x, [1, T, D].
+        """The node that a last layer for one token adds its attention output to.
 
-        It is the selected token, or x itself if the token's index is fixed: XNNPACK then selects the token.
+        It is that token of x [1, T, D].  If the token's index is fixed, it is x itself, because XNNPACK's
+        delegate takes the token.
         """
         selected_inside = self.last is None and not self.length and self.tokens > 1
         return x if selected_inside else self.output_token(x, self.hidden(1))
