@@ -72,25 +72,36 @@ class BackendSpec(ABC):
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         """The predicted memory of an artifact, computed before lowering."""
 
+    def takes_fewer_tokens(self, input_shape: InputShape) -> bool:
+        """Whether a file computes, and caches, only the tokens that it gets.
+
+        A file with a fixed length computes all of its tokens.  With fixed shapes, the cache is always full.
+        """
+        return self.support.dynamic_length and input_shape.dynamic_length
+
     def at(
         self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe, tokens: int
     ) -> MemoryPlan:
         """Adapt an artifact's memory plan to runs of at most `tokens` tokens.
 
-        The plan stays the same if the file has a fixed length: each run then computes all of its tokens.
+        A file with a fixed length gets a note only: each run computes all of its tokens.
 
         Args:
             input_shape: the input shape of the artifact.
         """
-        if not input_shape.dynamic_length or tokens == input_shape.length:
+        if tokens == input_shape.length:
             return plan
+        if not self.takes_fewer_tokens(input_shape):
+            size = f"the file has a fixed size of {input_shape.length} tokens"
+            note = f"{size}: a shorter context saves no memory"
+            return replace(plan, notes=(*plan.notes, note))
         return self._shortened(plan, config, replace(input_shape, length=tokens), recipe)
 
     def _shortened(
         self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
     ) -> MemoryPlan:
-        """The plan with the cache, arenas and workspace of the shorter `input_shape`; other parts stay."""
+        """The plan with the free heap, cache, arenas and workspace of the shorter `input_shape`."""
         shorter = self.predict(config, input_shape, recipe)
-        parts = ("cache", "arenas", "workspace")
+        parts = ("freed", "cache", "arenas", "workspace")
         known = {name: getattr(shorter, name) for name in parts if getattr(plan, name) is not None}
         return replace(plan, **known)

@@ -49,6 +49,26 @@ def test_executorch_reserves_the_memory_of_the_longest_context(profile):
         assert (now["predicted"]["value"] == full["predicted"]["value"]) == same
 
 
+def test_a_backend_with_fixed_shapes_keeps_the_complete_cache():
+    recipe = nf_edge.load_recipe("qnn-sm8650-a16w8").model_copy(update={"logits": "last"})
+    short, long = (nf_edge.profile("shakespeare", recipe=recipe, at=at).to_json() for at in (1, None))
+    assert (short["process"], process(short)) == (long["process"], process(long))
+    (note,) = set(short["notes"]) - set(long["notes"])
+    assert note == "the file has a fixed size of 128 tokens: a shorter context saves no memory"
+
+
+def test_no_part_is_negative_where_a_small_cache_lies_in_free_heap(tmp_path):
+    shape = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12}
+    config = {"architectures": ["NoiseFormerForCausalLM"], **shape}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    recipe = nf_edge.load_recipe("onnx-int8-dynamic").model_copy(update={"logits": "last"})
+    for at in (1, 16):
+        report = nf_edge.profile(tmp_path, recipe=recipe, at=at)
+        parts = {part.name: part.predicted.value for part in report.process}
+        assert all(value >= 0 for value in parts.values() if value is not None)
+        assert sum(value or 0 for value in parts.values()) == report.steady.predicted.value
+
+
 def test_the_verdict_names_the_context(run):
     done = run("profile", "shakespeare", "--recipe", "onnx-fp32", "--device", "rpi-zero-2w", "--at", "16")
     assert "FITS on rpi-zero-2w (Raspberry Pi Zero 2 W) with a context of 16 tokens" in done.out

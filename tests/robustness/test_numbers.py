@@ -307,7 +307,31 @@ def test_a_python_process_does_not_show_the_heap_of_a_microcontroller():
     planned = account_of_plan(plan, 10, "planned")
     measured = account_of_net_measurement(NetMeasurement(5_000_000, 0), 10, "there is no compiler")
     working, _ = judge(load_device("rpi-pico-2"), load_recipe("onnx-fp32"), [planned, measured]).shares
-    assert (working.outcome, list(working.unknown)) == ("fits as far as known", ["arenas"])
+    assert (working.outcome, list(working.unknown)) == (
+        "fits as far as known",
+        ["arenas", "stack and variables"],
+    )
+
+
+def test_a_backend_without_a_measured_firmware_never_completely_fits_a_microcontroller(tmp_path):
+    """A run on this machine measures the file, but not the code and the stack of a firmware."""
+    text = (resources.folder("devices") / "mimxrt1170-evk.yaml").read_text(encoding="utf-8")
+    board = tmp_path / "board.yaml"
+    board.write_text(
+        text.replace("id: mimxrt1170-evk", "id: board").replace("[cortex_m]", "[xnnpack]"), encoding="utf-8"
+    )
+    predicted = nf_edge.profile("digits", recipe="xnnpack-8da8w", device=str(board)).verdict
+    measured = account_of_measurements(measured_run(load_peak=50, steady=60), 10)
+    ran = judge(load_device(str(board)), load_recipe("xnnpack-8da8w"), [measured])
+    for verdict in (predicted, ran):
+        assert verdict.outcome == "fits as far as known"
+        assert [list(share.unknown) for share in verdict.shares] == [["stack and variables"], ["code"]]
+
+
+def test_a_peak_of_loading_that_nothing_predicts_is_unknown():
+    verdict = nf_edge.profile("digits", recipe="coreml-fp16", device="iphone-15").verdict
+    assert verdict.outcome == "fits as far as known"
+    assert list(verdict.shares[0].unknown) == ["runtime", "load peak"]
 
 
 def test_free_heap_that_the_c_library_cannot_return_is_unknown_and_stays_in_the_total():

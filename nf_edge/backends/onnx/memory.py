@@ -22,6 +22,8 @@ def predicted(
     process = process_memory(config, input_shape, precision_of, cache)
     cached = cached_bytes(config, cache, input_shape.length) if cache else 0
     small = 4 * (sizes.biases + sizes.others)
+    # A small cache lies in heap that loading freed.
+    in_free_heap = max(0, cached - process.grown)
     # In the file a tied head of the same dtype is the table itself; the runtime packs a copy at load.
     shared = shares_table(precision_of, config)
     return MemoryPlan(
@@ -31,9 +33,9 @@ def predicted(
         mapped=0,
         loaded=process.loaded + small,
         cache=cached,
-        arenas=process.grown - cached,
+        arenas=process.grown - cached + in_free_heap,
         workspace=0,
-        freed=process.freed,
+        freed=process.freed - in_free_heap,
         load_peak=process.load_peak + small,
         notes=tuple(tied_head(config, in_file=not shared)),
         counted=FILE,

@@ -36,7 +36,8 @@ class Account:
         load_peak: bytes of the process at the peak of loading.
         heap: bytes of the parts that need writable memory even if the file and the code stay in flash.
         kinds: bytes of `steady` by kind of page.
-        uncounted: maps each unknown part of the process to the reason; no total includes these parts.
+        uncounted: maps each unknown part of the process, and an unknown peak of loading, to the reason; no
+            total includes them.
         firmware: the memory of a microcontroller's firmware; None if the file does not run on one.
     """
 

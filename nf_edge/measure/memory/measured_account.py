@@ -31,13 +31,17 @@ def account_of_measurements(measured: Measurements, file_bytes: int) -> Account:
     run = measured.highest
     if not run.peak:
         return missing_account(NO_PROCFS)
-    figure = _measured
+    figure, freed = _measured, measured.freed or 0
+    # A small cache lies in heap that loading freed.
+    in_free_heap = min(max(0, -run.arenas), freed)
     process = {
         "model file, mapped": figure(run.mapped),
-        "weights and graph in heap": figure(run.loaded - (measured.freed or 0)),
-        FREED: Figure.unavailable("bytes", NO_TRIM) if measured.freed is None else figure(measured.freed),
+        "weights and graph in heap": figure(run.loaded - freed),
+        FREED: Figure.unavailable("bytes", NO_TRIM)
+        if measured.freed is None
+        else figure(freed - in_free_heap),
         KV_CACHE: figure(run.cache),
-        "arenas": figure(run.arenas),
+        "arenas": figure(run.arenas + in_free_heap),
         "workspace": figure(run.workspace),
         "runtime": figure(run.runtime_private + run.runtime_shareable),
         UNACCOUNTED: figure(run.unaccounted),

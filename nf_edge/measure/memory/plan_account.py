@@ -60,8 +60,9 @@ def account_of_plan(
     }
     heap = {name: process[name] for name in HEAP_PARTS}
     loading = {"loading": _part(plan, "load_peak", how, predicted), "runtime": runtime}
+    phases = process | {"load peak": loading["loading"]}
     uncounted = {
-        name: figure.note for name, figure in process.items() if figure.value is None and name != UNACCOUNTED
+        name: figure.note for name, figure in phases.items() if figure.value is None and name != UNACCOUNTED
     }
     return Account(
         file=file,

@@ -66,7 +66,7 @@ def profile_model(
 
 def _shortened(runnable: Runnable, tokens: int) -> Runnable:
     """The same file, run with inputs of `tokens` tokens; unchanged if its inputs have a fixed length."""
-    if not runnable.input_shape.dynamic_length:
+    if not runnable.backend.takes_fewer_tokens(runnable.input_shape):
         return runnable
     return replace(runnable, input_shape=replace(runnable.input_shape, length=tokens))
 

@@ -14,6 +14,8 @@ from nf_edge.core.memory_outcome import FITTING, OUTCOMES, Outcome
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.measure.memory.accounts import HEAP_PARTS, Account, Phase
 
+NO_FIRMWARE = "nothing was measured on a microcontroller for this backend"
+
 
 @dataclass(frozen=True)
 class Share:
@@ -183,13 +185,15 @@ class _Need:
 def _sram_need(account: Account) -> _Need:
     """The SRAM that the model needs on a microcontroller, according to one account."""
     uncounted = {name: reason for name, reason in account.uncounted.items() if name in HEAP_PARTS}
-    return _Need(account.firmware.sram if account.firmware else account.heap, uncounted)
+    if account.firmware is None:
+        return _Need(account.heap, {**uncounted, "stack and variables": NO_FIRMWARE})
+    return _Need(account.firmware.sram, uncounted)
 
 
 def _flash_need(account: Account) -> _Need:
     """The flash that the model needs on a microcontroller, according to one account."""
     if account.firmware is None:
-        return _Need(account.file_total, {})
+        return _Need(account.file_total, {"code": NO_FIRMWARE})
     return _Need(account.firmware.flash, account.firmware.uncounted)
 
 
