@@ -59,8 +59,9 @@ def process_memory(
     heap.restart_peak()
     if cache is None:
         # The second run of a shape uses the memory pattern that the first one recorded.
+        tape = tape_of(_run(config, precision_of, cache, length, 0))
         for _ in range(2):
-            session.run(tape_of(_run(config, precision_of, cache, length, 0)), 0)
+            session.run(tape, 0)
         return ProcessMemory(loaded - freed, freed, heap.peak - loaded, load_peak)
     prompt = max(1, length - STEPS)
     for past, tokens in [(0, prompt), *((past, 1) for past in range(prompt, length))]:
@@ -74,7 +75,7 @@ def process_memory(
 
 def structure_bytes(config: ModelConfig, precision_of: Precisions) -> int:
     """Estimate the bytes of a session's graph and kernels, without weights and activations."""
-    layers = [_layer_products(config, precision_of, layer) for layer in range(config.n_layer)]
+    layers = [_layer_products(precision_of, layer) for layer in range(config.n_layer)]
     return SESSION_BASE + sum(max(SESSION_LAYER[each] for each in products) for products in layers)
 
 
@@ -87,7 +88,7 @@ def cached_bytes(config: ModelConfig, cache: CacheDtype, length: int) -> int:
 def _run(
     config: ModelConfig, precision_of: Precisions, cache: CacheDtype | None, tokens: int, past: int
 ) -> Run:
-    products = set().union(*(_layer_products(config, precision_of, layer) for layer in range(config.n_layer)))
+    products = set().union(*(_layer_products(precision_of, layer) for layer in range(config.n_layer)))
     return Run(
         tokens=tokens,
         past=past,
@@ -106,10 +107,10 @@ def _run(
     )
 
 
-def _layer_products(config: ModelConfig, precision_of: Precisions, layer: int) -> set[Products]:
+def _layer_products(precision_of: Precisions, layer: int) -> set[Products]:
     """The dtypes in which the linear layers of one layer of the network multiply."""
-    names = [name for name in config.matrix_shapes() if name.startswith(f"transformer.h.{layer}.")]
-    return {_products(precision_of[name]) for name in names}
+    block = f"transformer.h.{layer}."
+    return {_products(precision) for name, precision in precision_of.items() if name.startswith(block)}
 
 
 def _products(precision: Precision) -> Products:

@@ -18,7 +18,10 @@ LARGE = 1024
 
 def varint(value: int) -> int:
     """Bytes of an integer as a varint: one byte for each 7 bits; 10 bytes if the integer is negative."""
-    return 10 if value < 0 else max(1, -(-value.bit_length() // 7))
+    # Most sizes are small, and a file has ten thousands of them.
+    if 0 <= value < 128:
+        return 1
+    return 10 if value < 0 else -(-value.bit_length() // 7)
 
 
 def message(size: int) -> int:
