@@ -124,9 +124,11 @@ class DevicesFit(HtmlValue):
         failing = [each for each in self.devices if not each.passing]
         if len(self.devices) == 1 and len(self.recipes) == 1:
             return failing[0].fits[0].verdict.failure
+        what = f"no recipe fits {', '.join(each.device.id for each in failing)}"
+        if not any(fit.runs for each in failing for fit in each.fits):
+            return OverBudget(what, fix="the recipes do not run there; use another device, or other recipes")
         return OverBudget(
-            f"no recipe fits {', '.join(each.device.id for each in failing)}",
-            fix="use a recipe that quantizes more, a smaller model, or fewer tokens (shapes.length)",
+            what, fix="use a recipe that quantizes more, a smaller model, or fewer tokens (shapes.length)"
         )
 
     def to_json(self) -> dict[str, Any]:

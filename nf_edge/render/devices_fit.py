@@ -28,14 +28,17 @@ def devices_fit_parts(report: DevicesFit) -> list[Part]:
     unverified = body(_unverified(report.devices))
     if len(report.recipes) == 1:
         fits = [(each.device.id, each.fits[0]) for each in report.devices]
-        return [_verdicts("device", fits), body(_refusals(fits)), unverified]
+        title = f"{report.checkpoint} with {report.recipes[0].name}"
+        return [_verdicts(title, "device", fits), body(_refusals(fits)), unverified]
     if len(report.devices) == 1:
-        return [*device_parts(report.devices[0], report.recipes), unverified]
+        device = report.devices[0]
+        title = f"{report.checkpoint} on {device.device.id} ({device.device.name})"
+        return [*device_parts(device, report.recipes, title), unverified]
     lines = [line for each in report.devices for line in _nothing_fits(each, report.recipes)]
     return [_overview(report), body(lines), unverified]
 
 
-def device_parts(each: DeviceFits, recipes: Sequence[Recipe]) -> list[Part]:
+def device_parts(each: DeviceFits, recipes: Sequence[Recipe], title: str = "") -> list[Part]:
     """The report of one device: a row per recipe that runs on it, and the reasons why others do not."""
     backends = {recipe.name: recipe.backend for recipe in recipes}
     elsewhere = {name for name, backend in backends.items() if backend not in each.device.backends}
@@ -45,11 +48,10 @@ def device_parts(each: DeviceFits, recipes: Sequence[Recipe]) -> list[Part]:
         # One line instead of one per backend.
         counts = Counter(backends[name] for name in backends if name in elsewhere)
         others = ", ".join(f"{backend} ({count})" for backend, count in counts.items())
-        supported = ", ".join(each.device.backends)
-        lines.append(
-            f"does not run: {counted(len(elsewhere), 'recipe')} of {others}: the device supports {supported}"
-        )
-    return [_verdicts("recipe", fits), body(lines)]
+        supported = f"the device supports {', '.join(each.device.backends)}"
+        reason = supported if each.device.backends else each.fits[0].verdict.problem
+        lines.append(f"does not run: {counted(len(elsewhere), 'recipe')} of {others}: {reason}")
+    return [_verdicts(title, "recipe", fits), body(lines)]
 
 
 def count_text(each: DeviceFits) -> str:
@@ -138,7 +140,10 @@ def _why_none_runs(each: DeviceFits, recipes: Sequence[Recipe]) -> str:
     return f"it runs none of the {len(problems)} recipes: {problem}" if not elsewhere else problem
 
 
-def _verdicts(first: str, fits: Sequence[tuple[str, Fit]]) -> Table:
+def _verdicts(title: str, first: str, fits: Sequence[tuple[str, Fit]]) -> Part:
+    """One row per verdict; only the title if nothing runs."""
+    if not any(fit.runs for _, fit in fits):
+        return body([title])
     columns = (first, "verdict", "needs", "head-room", "memory", "would fit")
     cells = [
         (
@@ -152,7 +157,7 @@ def _verdicts(first: str, fits: Sequence[tuple[str, Fit]]) -> Table:
         for name, fit in fits
         if fit.runs
     ]
-    return Table("", columns, tuple(cells), (2, 3))
+    return Table(title, columns, tuple(cells), (2, 3))
 
 
 def _refusals(fits: Sequence[tuple[str, Fit]]) -> list[str]:

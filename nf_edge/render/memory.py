@@ -10,7 +10,7 @@ from nf_edge.measure.memory.memory_report import MemoryPart
 from nf_edge.measure.memory.spread import Repeats
 from nf_edge.measure.memory.verdict import Share
 from nf_edge.render.table import Part, Table, body
-from nf_edge.render.text import figure_cell, grouped
+from nf_edge.render.text import counted, figure_cell, grouped
 
 BAR_WIDTH = 30
 # Marks of figures in tables: a planned figure that is predicted, and a total without an unknown part.
@@ -26,10 +26,10 @@ def memory_parts(report: MemoryReport) -> list[Part]:
 
 
 def memory_tables(report: MemoryReport) -> list[Table]:
-    accounts = ("predicted", "planned", "measured"), {"measured": "emulated"} if report.emulated else {}
+    accounts = report.hows, {"measured": "emulated"} if report.emulated else {}
     return [
         # The plan has the sizes of the file's parts; a measurement has only the total.
-        _account_table("Model file", (*report.file, report.file_total), ("predicted", "planned")),
+        _account_table("Model file", (*report.file, report.file_total), report.hows[:2]),
         _account_table(
             f"Memory of the process that runs it{_context(report)}",
             (*report.process, report.steady, report.load_peak, report.process_total),
@@ -43,12 +43,13 @@ def firmware_tables(report: MemoryReport) -> list[Table]:
     """The table of a microcontroller's flash and SRAM; empty for other backends."""
     if not report.firmware:
         return []
-    return [_account_table("Memory of a firmware that runs it", report.firmware, ("predicted", "planned"))]
+    return [_account_table("Memory of a firmware that runs it", report.firmware, report.hows[:2])]
 
 
 def _context(report: MemoryReport) -> str:
     """Words for the context of the figures, such as ` with a context of 8 tokens`; "" for the longest one."""
-    return f" with a context of {report.tokens} tokens" if report.tokens < report.longest else ""
+    tokens = counted(report.tokens, "token")
+    return f" with a context of {tokens}" if report.tokens < report.longest else ""
 
 
 def _account_table(
@@ -93,7 +94,8 @@ def memory_lines(report: MemoryReport) -> list[str]:
         lines.append(f"{TAKEN_OVER.strip()} predicted, because the file does not contain it")
     unknown = []
     for part in (*report.process, report.load_peak):
-        for how, figure in part.figures().items():
+        for how in report.hows:
+            figure = part.figures()[how]
             # Only measurements have unaccounted memory.
             if figure.value is None and not (part.name == UNACCOUNTED and how != "measured"):
                 account = "emulated" if report.emulated and how == "measured" else how

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import TESTS
 
-from nf_edge.backends import backend_for
+from nf_edge.backends import agreeing_spec, backend_for
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.tensor_sizes import sizes_of
@@ -16,10 +16,14 @@ from nf_edge.core import resources
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure import runner
-from nf_edge.measure.memory import measure, predict_memory
+from nf_edge.measure.memory import MemoryReport, measure, predict_memory
+from nf_edge.measure.memory.accounts import missing_account
 from nf_edge.measure.memory.plan_account import account_of_plan
+from nf_edge.measure.memory.predict import predict
 from nf_edge.measure.memory.profile import profile_model
 from nf_edge.measure.runner.build import check_tools
+from nf_edge.model.checkpoint_outline import resolve_outline
+from nf_edge.render.memory import memory_lines
 
 MB = 1e6
 HOWS = ("predicted", "planned", "measured")
@@ -243,6 +247,15 @@ def test_a_checkpoint_with_a_recipe_is_predicted_only(profile, checkpoint):
     assert found["verdict"]["memory"][0]["need"] == totals[1]
 
 
+def test_the_report_of_a_checkpoint_shows_the_predicted_account_only(run):
+    for device in ("rpi-zero-2w", "stm32h747i-disco"):
+        done = run("profile", "digits", "--recipe", "cortex-m-int8", "--device", device)
+        heads = [line.split() for line in done.out.splitlines() if line.split()[:1] == ["part"]]
+        assert heads == [["part", "predicted"]] * 4
+        assert "(planned)" not in done.out
+        assert "there is no artifact yet" not in done.out
+
+
 def test_int8_is_predicted_smaller_than_fp32(profile, checkpoint):
     path = checkpoint("wide-lm").path
     sizes = [
@@ -355,10 +368,14 @@ def test_people_read_a_table_of_three_accounts_and_a_bar(run, exported):
     assert "* predicted, because the file does not contain it" in done.out
 
 
-def test_unknown_parts_are_separated_by_semicolons_because_a_name_has_a_comma(run):
-    done = run("profile", "digits", "--recipe", "xnnpack-8da8w", "--device", "rpi-zero-2w")
-    assert done.code == 0
-    assert "not known: model file, mapped (planned); model file, mapped (measured); weights" in done.out
+def test_unknown_parts_are_separated_by_semicolons_because_a_name_has_a_comma():
+    recipe, config = load_recipe("xnnpack-8da8w"), resolve_outline("digits").config
+    (account, *_) = predict(agreeing_spec(recipe), config, recipe).accounts
+    accounts = [account, account, missing_account("nobody ran it")]
+    report = MemoryReport.of(accounts, recipe, InputShape.of(recipe, config), None, (), 64, ())
+    (line,) = (line for line in memory_lines(report) if line.startswith("not known"))
+    assert line.startswith("not known: model file, mapped (measured); weights and graph in heap (measured);")
+    assert line.endswith(": nobody ran it")
 
 
 def test_parts_that_a_total_leaves_out_are_separated_by_semicolons():

@@ -135,6 +135,22 @@ def test_a_recipe_whose_backend_has_no_cache_for_the_model_does_not_run(run, fac
     assert run("profile", large, "--recipe", recipe).code == 3
 
 
+def test_a_report_names_the_checkpoint_and_the_device_or_recipe(run):
+    for options, title in (
+        (("--device", MICROCONTROLLER), f"digits on {MICROCONTROLLER} (Alif Ensemble E8 DevKit)"),
+        (("--recipe", "nf-int8"), "digits with nf-int8"),
+    ):
+        assert run("devices", "fit", "digits", *options).out.splitlines()[0].strip() == title
+
+
+def test_a_device_without_a_backend_says_which_one_it_needs(run):
+    done = run("devices", "fit", "digits", "--device", "rpi-pico")
+    assert done.code == 4
+    assert "no backend of nf-edge runs on the device; it would need a backend for Cortex-M" in done.out
+    assert "verdict" not in done.out
+    assert "use another device" in done.err
+
+
 def test_the_exit_code_is_4_only_if_a_named_device_fits_no_recipe(facts, large):
     assert facts(large)[0] == 0
     assert facts(large, "--recipe", "xnnpack-fp32")[0] == 0

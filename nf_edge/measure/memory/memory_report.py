@@ -14,6 +14,8 @@ from nf_edge.measure.memory.context import ContextMemory
 from nf_edge.measure.memory.spread import Repeats
 from nf_edge.measure.memory.verdict import Verdict, judge
 
+HOWS = ("predicted", "planned", "measured")
+
 
 @dataclass(frozen=True)
 class MemoryPart:
@@ -25,7 +27,7 @@ class MemoryPart:
     measured: Figure
 
     def figures(self) -> dict[str, Figure]:
-        return {"predicted": self.predicted, "planned": self.planned, "measured": self.measured}
+        return dict(zip(HOWS, (self.predicted, self.planned, self.measured), strict=True))
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name} | {how: figure.to_json() for how, figure in self.figures().items()}
@@ -114,6 +116,11 @@ class MemoryReport(HtmlValue):
     def passed(self) -> bool:
         """Whether a device is given and the artifact's known memory fits it."""
         return self.verdict is not None and self.failure is None
+
+    @property
+    def hows(self) -> tuple[str, ...]:
+        """The accounts that the report shows: only the predicted one before there is an artifact."""
+        return HOWS if self.file_total.planned.value is not None else HOWS[:1]
 
     @property
     def emulated(self) -> bool:
