@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf
 from typing import Any
 
 from nf_edge.core.compatibility import incompatibility
@@ -83,7 +84,10 @@ class DeviceFits:
     @property
     def nearest(self) -> Fit | None:
         """The recipe that exceeds the memory least; None if one fits, or if no need is known."""
-        over = [(fit.share.used, fit) for fit in self.fits if fit.runs and fit.share and fit.share.used]
+        # A budget of 0 has no share that is used.
+        over = [
+            (fit.share.used or inf, fit) for fit in self.fits if fit.runs and fit.share and fit.share.problem
+        ]
         return min(over, key=lambda each: each[0])[1] if over and not self.passing else None
 
     def to_json(self) -> dict[str, Any]:

@@ -87,7 +87,9 @@ def memory_lines(report: MemoryReport) -> list[str]:
     """Lines with the machine and the spread of the measurement, unknown figures with reasons, and notes."""
     lines = [f"{'' if report.emulated else 'measured '}on {report.machine}" if report.machine else ""]
     if report.contexts:
-        sizes = ", ".join(f"{each.process} with {each.tokens}" for each in report.contexts)
+        sizes = ", ".join(
+            f"{_cell(each.process, 'predicted')} with {each.tokens}" for each in report.contexts
+        )
         lines.append(f"predicted by tokens in the context: {sizes}")
     lines += repeats_lines(report.repeats) if report.repeats else []
     if any(part.planned.how == "predicted" for part in report.process):

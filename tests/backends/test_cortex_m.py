@@ -113,6 +113,8 @@ def test_pools_and_code_are_those_measured_on_a_core(run, model, method, code):
     predicted = {line["name"]: line["predicted"]["value"] for line in lines}
     assert predicted["method allocator"] == pytest.approx(method, rel=0.02)
     assert predicted["code"] == pytest.approx(code, rel=0.02)
+    # Cortex-M33, which takes the same file, needs 1.3 % more.
+    assert predicted["code"] >= 1.013 * code
     # 28 bytes for each of a convolution's 15 arguments.
     assert predicted["temporary allocator"] == 420
 

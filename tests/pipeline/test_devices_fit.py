@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import nf_edge
+from nf_edge.core import resources
 from nf_edge.core.device import bundled_devices, load_device
 from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import bundled_recipes, load_recipe
@@ -237,6 +238,19 @@ def test_a_need_that_is_unknown_never_fits():
     assert fit.verdict.outcome == "unknown"
     assert row.passing == []
     assert row.best is None
+
+
+def test_a_memory_without_a_budget_is_over_budget_and_the_report_says_so(run, tmp_path):
+    text = (resources.folder("devices") / "rpi-pico-2.yaml").read_text(encoding="utf-8")
+    device = yaml.safe_load(text) | {"id": "none-left"}
+    device["memory"][0]["usable"]["value"] = "16 KiB"
+    (tmp_path / "none-left.yaml").write_text(yaml.safe_dump(device), encoding="utf-8")
+    recipes = ("--recipe", "cortex-m-int8", "--recipe", "nf-int8")
+    devices = ("--device", tmp_path / "none-left.yaml", "--device", PHONE)
+    done = run("devices", "fit", "digits", *recipes, *devices)
+    assert done.code == 4
+    assert "none-left: cortex-m-int8 is nearest: it needs" in " ".join(done.out.split())
+    assert "of SRAM (predicted), but 0 B are allowed" in " ".join(done.out.split())
 
 
 def test_a_verdict_needs_only_the_config_but_an_export_needs_the_weights(run, large, tmp_path):

@@ -37,9 +37,11 @@ BASE = 63_608
 BASE_OPERATORS = ("cortex_m::", "quantized_decomposed::embedding_byte")
 # The deepest stack in the runs on Cortex-M33, and the variables of `sst2`'s firmware.
 STACK, VARIABLES = 2_160, 752
+# Cortex-M33, the core with the largest code, needs more than Cortex-M7: in thousandths of its code.
+CORTEX_M33 = 1_013
 MEASURED = (
-    "from sizes measured in November 2026 with GCC 12.2 at -Os for Cortex-M7, without log messages, for only "
-    "the file's operators; Cortex-M33 needs 1.3 % more"
+    "for Cortex-M33, from sizes measured in November 2026 with GCC 12.2 at -Os, without log messages, for only "
+    "the file's operators; Cortex-M7 needs 1.3 % less"
 )
 
 
@@ -52,6 +54,6 @@ def cortex_m_firmware(operators: Iterable[str], length: int) -> Firmware:
     """
     others = sorted(name for name in set(operators) if not name.startswith(BASE_OPERATORS))
     unknown = [name for name in others if name not in KERNELS]
-    code = None if unknown else BASE + sum(KERNELS[name] for name in others)
+    code = None if unknown else (BASE + sum(KERNELS[name] for name in others)) * CORTEX_M33 // 1_000
     note = f"the code size of {', '.join(unknown)} was not measured" if unknown else MEASURED
     return Firmware(code, STACK + VARIABLES, input_bytes(length), note)
