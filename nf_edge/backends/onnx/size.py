@@ -8,6 +8,8 @@ from nf_edge.model import ModelConfig
 
 # protobuf messages must be smaller than 2 GiB, and an ONNX file without external data is one message.
 MOST_BYTES = 2**31 - 1
+# No layer's nodes and names take as much; those of GPT-2's shape take 15 kB.
+MOST_LAYER_BYTES = 10**6
 
 
 def float32_bytes(config: ModelConfig, *, head_twice: bool) -> int:
@@ -20,6 +22,16 @@ def float32_bytes(config: ModelConfig, *, head_twice: bool) -> int:
     if head_twice and config.is_language_model and config.tie_word_embeddings:
         values += config.vocab_size * config.n_embd
     return 4 * values
+
+
+def near_limit(weights: int, layers: int) -> bool:
+    """Whether the graph may decide if an ONNX file can hold a model.
+
+    Args:
+        weights: bytes of the float32 weights.
+        layers: number of layers.
+    """
+    return weights + (layers + 1) * MOST_LAYER_BYTES > MOST_BYTES
 
 
 def require_size(weights: int, graph: int) -> None:

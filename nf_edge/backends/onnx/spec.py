@@ -3,7 +3,7 @@
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.onnx.memory import predicted
-from nf_edge.backends.onnx.size import MOST_BYTES, float32_bytes, require_size
+from nf_edge.backends.onnx.size import float32_bytes, near_limit, require_size
 from nf_edge.backends.precisions import HEAD, precisions
 from nf_edge.backends.program_size.onnx_layers import onnx_bytes
 from nf_edge.backends.spec import BackendSpec
@@ -11,8 +11,6 @@ from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
 
-# No layer's nodes, names and small constants take as much; those of GPT-2's shape take 15 kB.
-MOST_LAYER_BYTES = 10**6
 LAYERS = (
     Kernel(2, (2,), GROUPS, ("none", "int8_dynamic")),
     Kernel(4, (3, 4), GROUPS, ("none", "int8_dynamic")),
@@ -55,7 +53,7 @@ class OnnxCpuSpec(BackendSpec):
         cache = self.cache_dtype(config, input_shape, recipe)
         weights = float32_bytes(config, head_twice=head)
         # Counting the graph takes milliseconds, so a model far below the limit is not counted.
-        if weights + (config.n_layer + 1) * MOST_LAYER_BYTES > MOST_BYTES:
+        if near_limit(weights, config.n_layer):
             require_size(weights, onnx_bytes(config, input_shape, precision_of, cache))
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
