@@ -11,22 +11,13 @@ from nf_edge.pipeline.export import export
 
 # Artifacts that other tests export.
 ARTIFACTS = [
-    *[("digits", f"xnnpack-{kind}") for kind in ("fp32", "8da8w", "8da4w")],
-    *[("digits", f"nf-{kind}") for kind in ("fp32", "int8")],
-    ("shakespeare", "xnnpack-fp32"),
+    ("digits", "xnnpack-8da8w"),
     ("wide-lm", "xnnpack-8da8w"),
     ("wide-lm", "nf-int8"),
     ("wide-cls", "xnnpack-int8"),
     ("pairwise-cls", "xnnpack-8da8w"),
     ("relative-lm", "nf-int8"),
-    ("lm-none", "nf-fp32"),
-    ("lm-standard", "xnnpack-fp32"),
     ("lm-relative-pruned-unevenly", "xnnpack-fp32"),
-    ("lm-relative-pruned-unevenly", "xnnpack-fp32+all"),
-    ("lm-pairwise-relu", "xnnpack-fp32"),
-    ("cls-last-not-pad", "xnnpack-fp32"),
-    ("cls-relative-bidirectional-last-padded", "nf-fp32"),
-    ("digits", "coreml-fp16"),
     ("wide-lm", "openvino-fp32"),
     ("wide-lm", "vulkan-int4"),
 ]

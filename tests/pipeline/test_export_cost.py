@@ -85,7 +85,8 @@ def objects():
     return len(gc.get_objects())
 
 
-@pytest.mark.parametrize("recipe", ["onnx-int8-dynamic", pytest.param("nf-int8", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["onnx-int8-dynamic", "nf-int8"])
 def test_further_exports_in_a_process_leave_nothing_behind(
     tiny, tmp_path, recipe, lowered_to_onnx_once, monkeypatch
 ):
@@ -99,9 +100,8 @@ def test_further_exports_in_a_process_leave_nothing_behind(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["xnnpack-8da8w", "xnnpack-int8"])
-def test_steps_of_executorch_that_are_skipped_change_no_byte(tiny, tmp_path, recipe, monkeypatch):
-    job = job_of(tiny, recipe)
+def test_steps_of_executorch_that_are_skipped_change_no_byte(tiny, tmp_path, monkeypatch):
+    job = job_of(tiny, "xnnpack-8da8w")
     module = "nf_edge.backends.xnnpack.backend.needed_steps_only"
     hashes = []
     for folder in ("fast", "all"):
