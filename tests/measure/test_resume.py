@@ -116,6 +116,20 @@ def test_a_damaged_part_is_predicted_again(artifact, cache, predicted):
     assert predicted == [32, 32, 32]
 
 
+def test_a_part_of_another_check_or_of_other_rows_is_predicted_again(artifact, exported, cache, predicted):
+    report = checked(artifact)
+    interrupted(exported("digits", "onnx-fp32"))
+    (other,) = cache.iterdir()
+    interrupted(artifact)
+    (own,) = set(cache.iterdir()) - {other}
+    first, second, third = sorted(part.name for part in own.iterdir())
+    (own / first).write_bytes((other / first).read_bytes())
+    (own / second).write_bytes((own / third).read_bytes())
+    predicted.clear()
+    assert checked(artifact, resume=True) == report
+    assert predicted == [32, 32, 32, 32]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs /proc")
 def test_a_cache_that_cannot_be_written_does_not_stop_a_check(artifact, cache, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/cache")

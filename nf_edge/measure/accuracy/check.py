@@ -39,6 +39,7 @@ from nf_edge.model.data.sources import name_of
 FIXES = {
     "exceeded": "use a recipe that quantizes less, or allow more (--max-drop, --max-changed, --max-kl)",
     "too few": "give more rows (--data, --limit)",
+    "not provable": "raise the limit, or use --limits-on estimate",
     "unknown": "give rows for which the metric is defined, or limit another one (--max-drop METRIC=LOSS)",
     "worse": "ship the earlier artifact, or find the step that loses accuracy (nf-edge check --stages)",
 }
@@ -137,6 +138,7 @@ class AccuracyReport(HtmlValue):
             "unit": self.unit,
             "max_drop": self.max_drop,
             "passed": self.passed,
+            "judged": self.judged,
             **self.comparison.to_json(),
             "metrics": {change.metric.name: change.to_json(changed) for change in self.metrics},
             "limits": [result.to_json() for result in self.limits],
@@ -252,7 +254,10 @@ def remedy(report: AccuracyReport) -> str:
 
 
 def _kind(result: LimitResult) -> str:
-    """Why a limit does not hold: `unknown` (no figure), `too few` (rows), or `exceeded`."""
+    """Why a limit does not hold, as a key of `FIXES`."""
     if result.unknown:
         return "unknown"
-    return "too few" if result.too_few else "exceeded"
+    if not result.too_few:
+        return "exceeded"
+    # No number of rows proves that nothing is lost.
+    return "too few" if result.limit or result.on == "estimate" else "not provable"

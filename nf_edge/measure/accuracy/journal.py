@@ -60,7 +60,7 @@ class Journal:
             raise BadInput(
                 "there is no interrupted check of these files, rows and options to resume",
                 where=self._folder.parent,
-                fix="remove --resume",
+                fix="remove --resume; a check saves its progress every 10 seconds",
             )
 
     def read(self, name: str) -> Arrays | None:
@@ -75,7 +75,7 @@ class Journal:
         except OSError:
             return None
         digest, arrays = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-        if hashlib.sha256(arrays).digest() != digest:
+        if self._digest(name, arrays) != digest:
             return None
         with np.load(io.BytesIO(arrays), allow_pickle=False) as file:
             return dict(file)
@@ -89,7 +89,7 @@ class Journal:
         np.savez(buffer, **arrays)
         content = buffer.getvalue()
         with self._lock:
-            self._unsaved[name] = hashlib.sha256(content).digest() + content
+            self._unsaved[name] = content
             if time.monotonic() - self._saved_at >= SAVE_EVERY_S:
                 self._save()
 
@@ -119,6 +119,10 @@ class Journal:
         facts = strict_json.dumps(self._facts(), indent=None)
         return user_cache() / "checks" / hashlib.sha256(facts.encode()).hexdigest()
 
+    def _digest(self, name: str, arrays: bytes) -> bytes:
+        """SHA-256 of a part, its name and the facts: a part of another check or other rows does not match."""
+        return hashlib.sha256(f"{self._folder.name}/{name}\n".encode() + arrays).digest()
+
     def _save(self) -> None:
         """Save the new parts.  If they cannot be saved, notify the user once; the check itself goes on."""
         if not self._can_save:
@@ -128,7 +132,7 @@ class Journal:
                 _delete(self._folder, *_old(self._folder.parent))
             self._has_parts = True
             for name, content in self._unsaved.items():
-                write_bytes(self._folder / name, content)
+                write_bytes(self._folder / name, self._digest(name, content) + content)
         except (BadInput, MissingTool) as error:
             self._can_save = False
             self._notify(f"the check goes on, but cannot be resumed if it is interrupted: {error}")

@@ -50,10 +50,7 @@ class Sample:
         """
         unit = self.row_unit if of_rows else self.unit
         if math.isinf(needed):
-            return (
-                f"no number of {unit} is enough to judge {what} by an interval; raise the limit, or use "
-                "--limits-on estimate"
-            )
+            return f"no number of {unit} is enough to judge {what} by an interval"
         least = {self.row_unit: LEAST_ROWS}
         least[unit] = max(math.ceil(needed), least.get(unit, 0))
         for name, number in least.items():
