@@ -15,7 +15,7 @@ from nf_edge.render.accuracy import (
 from nf_edge.render.coverage import accelerator_lines, accelerator_table, coverage_lines
 from nf_edge.render.html.charts import accuracy_chart, budget_chart, parts_chart
 from nf_edge.render.html.templates import filled
-from nf_edge.render.memory import firmware_tables, memory_lines, memory_tables, need_text, share_lines
+from nf_edge.render.memory import firmware_tables, memory_lines, memory_tables, share_lines
 from nf_edge.render.pruning import compression_lines
 from nf_edge.render.quantization import quantization_lines
 from nf_edge.render.work import work_lines, work_table
@@ -37,7 +37,6 @@ def report_page(
         manifest=manifest,
         size=format_bytes(manifest.model.bytes),
         verdict=memory.verdict,
-        need_text=need_text,
         share_lines=[line for share in shares for line in share_lines(share)],
         budget_chart=budget_chart(shares, "Memory against the budget") if shares else "",
         file_chart=parts_chart(memory.file, memory.file_total, file_accounts, "Parts of the model file"),
