@@ -93,7 +93,7 @@ def test_people_get_the_same_figures_in_tables_no_wider_than_a_terminal(done, re
     assert "smallest file without a measurable loss: " in done.stdout
 
 
-def test_the_page_has_chart_and_tables_and_fetches_nothing(kept):
+def test_the_page_has_chart_and_tables_and_fetches_nothing(kept, done):
     page = (kept / "sweep.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 1
     assert page.count("<table>") == 3
