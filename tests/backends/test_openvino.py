@@ -125,7 +125,8 @@ def test_memory_is_predicted_where_weights_are_most_of_it(name, recipe, exported
         )
         for how in ("predicted", "measured")
     )
-    assert predicted == pytest.approx(measured, rel=0.1)
+    # Pages, which include what malloc keeps between blocks.
+    assert predicted == pytest.approx(measured, rel=0.12)
 
 
 def test_a_version_that_its_delegate_crashes_with_is_refused(exported, run, monkeypatch):

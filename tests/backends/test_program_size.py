@@ -41,7 +41,8 @@ def test_the_size_of_an_onnx_file_is_known_within_one_percent(name, recipe, expo
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "recipe"),
-    [("wide-cls", "xnnpack-int8"), ("wide-lm", "nf-int8"), ("wide-lm", "xnnpack-8da4w")],
+    # `digits` is trained: untrained models have equal constants, which a file stores once.
+    [("digits", "xnnpack-int8"), ("wide-lm", "nf-int8"), ("wide-lm", "xnnpack-8da4w")],
 )
 def test_the_size_of_a_delegated_program_is_known_within_one_percent(name, recipe, exported):
     artifact = exported(name, recipe)

@@ -129,7 +129,8 @@ def test_predicted_heap_is_what_loading_and_running_take(name, recipe, reports):
     report = reports(name, recipe)
     for piece in ("weights and graph in heap", "arenas", "workspace"):
         found = part(report, piece)
-        assert found["predicted"] == pytest.approx(found["measured"], rel=0.2, abs=0.25 * MB), piece
+        # A workspace may lie in heap that loading freed, and then takes no new pages.
+        assert found["predicted"] == pytest.approx(found["measured"], rel=0.2, abs=0.35 * MB), piece
 
 
 @each_artifact
@@ -308,7 +309,7 @@ def test_over_budget_is_exit_4_with_the_figures_on_stdout(run, exported, tmp_pat
     assert "OVER BUDGET on cramped" in done.out
     assert "uses an unverified figure, memory.LPDDR2.usable: made up" in done.out
     assert re.search(
-        r"does not fit cramped: it needs [\d.]+ MB of LPDDR2 \(\w+\), but 4\.19 MB are allowed", done.err
+        r"does not fit cramped: it needs [\d.]+ MB of LPDDR2 \([a-z, ]+\), but 4\.19 MB are allowed", done.err
     )
 
 

@@ -47,7 +47,9 @@ def without_measurements(value):
     if isinstance(value, dict):
         if value.get("how") == "measured":
             return {**value, "value": None}
-        drawn = ("path", "repeats", "used", "headroom") if "budget" in value else ("path", "repeats")
+        drawn = ("path", "repeats")
+        if "budget" in value:  # the largest account, which may be the predicted or the measured one
+            drawn += ("used", "headroom", "need", "phase", "origin")
         return {key: without_measurements(each) for key, each in value.items() if key not in drawn}
     return [without_measurements(each) for each in value] if isinstance(value, list) else value
 
