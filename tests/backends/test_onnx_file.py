@@ -22,10 +22,10 @@ def test_a_file_that_is_read_and_saved_has_the_same_bytes(file, tmp_path):
 
 def test_large_weights_stay_in_the_file_and_have_the_same_values(file):
     model = read(file)
-    whole = {tensor.name: to_array(tensor) for tensor in onnx.load(file).graph.initializer}
-    assert whole.keys() == {tensor.name for tensor in model.graph.initializer}
+    expected = {tensor.name: to_array(tensor) for tensor in onnx.load(file).graph.initializer}
+    assert expected.keys() == {tensor.name for tensor in model.graph.initializer}
     for tensor in model.graph.initializer:
-        np.testing.assert_array_equal(values_of(tensor), whole[tensor.name])
+        np.testing.assert_array_equal(values_of(tensor), expected[tensor.name])
     assert model.ByteSize() < file.stat().st_size / 2
     assert any(is_external(tensor) for tensor in model.graph.initializer)
 

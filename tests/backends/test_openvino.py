@@ -125,8 +125,8 @@ def test_memory_is_predicted_where_weights_are_most_of_it(name, recipe, exported
         )
         for how in ("predicted", "measured")
     )
-    # Pages, which include what malloc keeps between blocks.
-    assert predicted == pytest.approx(measured, rel=0.12)
+    # Private pages of OpenVINO's library count as runtime, although loading opens it.
+    assert predicted == pytest.approx(measured, rel=0.07)
 
 
 def test_a_version_that_its_delegate_crashes_with_is_refused(exported, run, monkeypatch):

@@ -125,12 +125,18 @@ def test_the_prediction_made_before_export_is_near_what_is_measured_after(name, 
 
 @needs_the_runner
 @pytest.mark.parametrize(("name", "recipe"), [case for case in ARTIFACTS if not case[1].startswith("onnx")])
-def test_predicted_heap_is_what_loading_and_running_take(name, recipe, reports):
+def test_predicted_heap_is_what_loading_and_running_take(name, recipe, reports, exported):
     report = reports(name, recipe)
+    runnable = exported(name, recipe).runnable()
+    result = runner.run_command(
+        runner.command_for(runnable), runnable.file, measure.largest_requests(runnable)
+    )
+    # The kernel's counters lag by some hundred kilobytes, so its peak may lack temporary memory.
+    missed = {"workspace": result.temporary_peak}
     for piece in ("weights and graph in heap", "arenas", "workspace"):
-        found = part(report, piece)
-        # A workspace may lie in heap that loading freed, and then takes no new pages.
-        assert found["predicted"] == pytest.approx(found["measured"], rel=0.2, abs=0.35 * MB), piece
+        figures = part(report, piece)
+        low, high = figures["measured"], figures["measured"] + missed.get(piece, 0)
+        assert 0.8 * low - 0.25 * MB <= figures["predicted"] <= 1.2 * high + 0.25 * MB, piece
 
 
 @each_artifact
@@ -167,29 +173,29 @@ def test_the_measured_memory_is_the_sum_of_its_parts(name, recipe, reports):
 
 @needs_the_runner
 @pytest.mark.parametrize(("name", "recipe"), [case for case in ARTIFACTS if case[1].startswith("onnx")])
-def test_what_onnx_runtime_takes_beside_its_libraries_is_predicted_within_15_percent(name, recipe, reports):
+def test_what_onnx_runtime_takes_without_its_libraries_is_predicted_within_15_percent(name, recipe, reports):
     report = reports(name, recipe)
     # The first run reads more of the libraries, so the load peak has fewer of their pages.
     for total, room in (("steady state", 1.6 * MB), ("load peak", 2.5 * MB)):
-        whole, runtime = part(report, total), part(report, "runtime")
-        net = {how: whole[how] - runtime[how] for how in ("predicted", "measured")}
+        process, runtime = part(report, total), part(report, "runtime")
+        net = {how: process[how] - runtime[how] for how in ("predicted", "measured")}
         assert net["predicted"] == pytest.approx(net["measured"], rel=0.15, abs=room), total
 
 
 @needs_the_runner
 def test_the_tables_show_the_highest_of_three_processes(profile, exported, monkeypatch):
     monkeypatch.setattr(measure, "PROCESSES", 3)
-    _, found = profile(exported("wide-lm", "onnx-int4").path)
-    assert found["repeats"]["processes"] == 3
-    for name, line in (("process", found["process"][-1]), ("load peak", found["load_peak"])):
-        spread = found["repeats"]["totals"][name]
+    _, result = profile(exported("wide-lm", "onnx-int4").path)
+    assert result["repeats"]["processes"] == 3
+    for name, line in (("process", result["process"][-1]), ("load peak", result["load_peak"])):
+        spread = result["repeats"]["totals"][name]
         assert spread["low"] <= spread["median"] <= spread["high"]
         assert line["measured"]["value"] <= spread["high"]
-    assert found["process"][-1]["measured"]["value"] == found["repeats"]["totals"]["process"]["high"]
-    assert found["steady_state"]["planned"]["note"] == (
+    assert result["process"][-1]["measured"]["value"] == result["repeats"]["totals"]["process"]["high"]
+    assert result["steady_state"]["planned"]["note"] == (
         "with predicted weights and graph in heap; free heap after load; arenas"
     )
-    assert [kind["name"] for kind in found["kinds"]] == ["private", "mapped", "shareable"]
+    assert [kind["name"] for kind in result["kinds"]] == ["private", "mapped", "shareable"]
 
 
 @needs_the_runner
@@ -270,9 +276,9 @@ def test_int8_is_predicted_smaller_than_fp32(profile, checkpoint):
 @pytest.fixture
 def measured(profile, exported):
     """The report of a small artifact on the smallest board, and the accounts in it."""
-    code, found = profile(exported("wide-cls", "xnnpack-8da8w").path, "--device", "rpi-zero-2w")
+    code, result = profile(exported("wide-cls", "xnnpack-8da8w").path, "--device", "rpi-zero-2w")
     assert code == 0
-    return found
+    return result
 
 
 def test_the_verdict_takes_the_largest_account(measured):

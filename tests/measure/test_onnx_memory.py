@@ -43,9 +43,9 @@ def test_an_arena_doubles_and_splits_only_chunks_of_twice_the_size():
     # A region of 1 MiB, then one of 8 MiB: it is the first power of two that holds 5 MiB.
     assert arena.touched == pytest.approx(5 * MIB, abs=1000)
     arena.free(big)
-    whole = arena.allocate(5 * MIB)
-    assert whole.size == 8 * MIB
-    arena.free(whole)
+    undivided = arena.allocate(5 * MIB)
+    assert undivided.size == 8 * MIB
+    arena.free(undivided)
     assert arena.allocate(3 * MIB).size == 3 * MIB
 
 

@@ -171,6 +171,7 @@ def test_a_model_of_32_mb_takes_at_least_32_mb(runtime, tmp_path):
         assert weights < growth < 2.5 * weights, figure
     for stage in result.stages:
         assert stage.rss == stage.rss_anon + stage.rss_file
+        assert 0 < stage.library_rss_anon < stage.rss_anon
         assert stage.rss <= stage.rss_peak_since_start <= stage.rss_peak
         assert stage.peak_was_reset
     assert finished.rss_peak >= loaded.rss_peak >= start.rss_peak

@@ -193,10 +193,10 @@ def _ranges(model: ModelProto, matrices: Mapping[str, Tensor], calibration_input
         onnx.save(bare, graph)
         calibrator = MinMaxCalibrater(graph, ["MatMul"], augmented)
         calibrator.augment_graph()
-        whole = calibrator.model
-        _restore(whole, aside)
+        complete = calibrator.model
+        _restore(complete, aside)
         values = {name: weight.detach().numpy().T for name, weight in matrices.items()}
-        save_with_data(whole, augmented, values)
+        save_with_data(complete, augmented, values)
         calibrator.create_inference_session()
         calibrator.collect_data(Reader())
         ranges = calibrator.compute_data()

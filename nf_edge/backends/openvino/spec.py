@@ -53,6 +53,7 @@ class OpenVinoSpec(BackendSpec):
         float_logits=False,
     )
     process_bytes = 47_000_000
+    private_process_bytes = 1_900_000
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)

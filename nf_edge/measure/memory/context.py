@@ -43,13 +43,11 @@ def context_memories(
     """The memory of a language model at 1, half and all positions of its cache; empty without a cache."""
     if not input_shape.cached:
         return ()
+    longest = spec.predict(config, input_shape, recipe)
+
+    def at(tokens: int) -> ContextMemory:
+        plan = spec.at(longest, config, input_shape, recipe, tokens)
+        return ContextMemory(tokens, account_of_plan(plan, spec.process_bytes, "predicted").process_total)
+
     lengths = dict.fromkeys((1, max(1, input_shape.length // 2), input_shape.length))
-    return tuple(_at(spec, config, input_shape, recipe, tokens) for tokens in lengths)
-
-
-def _at(
-    spec: BackendSpec, config: ModelConfig, input_shape: InputShape, recipe: Recipe, tokens: int
-) -> ContextMemory:
-    plan = spec.at(spec.predict(config, input_shape, recipe), config, input_shape, recipe, tokens)
-    account = account_of_plan(plan, spec.process_bytes, "predicted")
-    return ContextMemory(tokens, account.process_total)
+    return tuple(at(tokens) for tokens in lengths)

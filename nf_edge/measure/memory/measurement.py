@@ -12,12 +12,13 @@ class Measurement:
 
     Attributes:
         mapped: resident pages of the model file.
-        loaded: private pages that loading added, without arenas.  They include heap that loading freed and
-            the C library keeps.
+        loaded: private pages that loading added, without arenas and libraries.  They include heap that
+            loading freed and the C library keeps.
         cache: keys and values, as planned; a run shows them as part of the arenas.
         arenas: the program's memory-planned buffers; for ONNX Runtime, private pages that the runs added.
         workspace: private pages that ExecuTorch's delegates and kernels added in the runs.
-        runtime_private: private pages before the model was read.
+        runtime_private: private pages before the model was read, and those of libraries that loading
+            opened.
         runtime_shareable: pages of libraries, which processes share.
         load_peak: highest resident memory until the model was loaded.
         steady: highest resident memory after that.
@@ -51,6 +52,8 @@ class Measurement:
             cache: bytes of the full cache.
         """
         start, loaded, end = (result.stage(name) for name in ("start", "method_loaded", "finished"))
+        # A delegate may open its library, such as OpenVINO's, only when it loads the model.
+        opened = loaded.library_rss_anon - start.library_rss_anon
         at_load, at_runs = loaded.rss_anon - start.rss_anon, end.rss_anon - loaded.rss_anon
         loading = [stage.name for stage in result.stages].index("method_loaded") + 1
         load_peak, steady = (
@@ -64,11 +67,11 @@ class Measurement:
             workspace += max(0, min(steady - end.rss, result.temporary_peak))
         return cls(
             mapped=end.model_mapped_rss,
-            loaded=at_load - planned,
+            loaded=at_load - planned - opened,
             cache=cache,
             arenas=arenas - cache,
             workspace=workspace,
-            runtime_private=start.rss_anon,
+            runtime_private=start.rss_anon + opened,
             runtime_shareable=end.rss_file - end.model_mapped_rss,
             load_peak=load_peak,
             steady=steady,

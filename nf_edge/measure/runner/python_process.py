@@ -115,6 +115,7 @@ def _print_stage(name: str, elapsed_ms: float, **more: str | int) -> None:
     figures = {
         "rss": rss,
         "rss_anon": anon,
+        "library_rss_anon": 0,
         "rss_file": rss - anon,
         "model_mapped_rss": 0,
         "heap_in_use": 0,

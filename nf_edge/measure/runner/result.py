@@ -21,6 +21,8 @@ class Stage:
         rss: resident pages, the sum of `rss_anon` and `rss_file`.
         rss_anon: pages without a file, private to the process.  They include heap that was freed but not
             returned to the system.
+        library_rss_anon: pages of `rss_anon` in mappings of libraries: private copies of pages that the
+            dynamic linker or the library wrote.
         rss_file: pages of files (the model, libraries), which the system may drop and read again.
         model_mapped_rss: pages of `rss_file` that belong to the model or to its `.data` file.  It is an upper
             bound, because the kernel maps up to 16 cached pages around each page in use.
@@ -37,6 +39,7 @@ class Stage:
     elapsed_ms: float
     rss: int
     rss_anon: int
+    library_rss_anon: int
     rss_file: int
     model_mapped_rss: int
     heap_in_use: int

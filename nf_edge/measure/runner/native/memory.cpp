@@ -28,17 +28,20 @@ bool read_field(const std::string& line, const char* name, int64_t* bytes) {
 void read_mappings(const std::string& model, Memory* memory) {
   std::ifstream smaps("/proc/self/smaps");
   bool of_model = false;
+  bool of_library = false;
   int64_t bytes = 0;
   for (std::string line; std::getline(smaps, line);) {
     if (!std::isupper(static_cast<unsigned char>(line[0]))) {
       // The first line of a mapping: `start-end permissions offset device inode   /path`.
       const size_t path = line.find('/');
       of_model = path != std::string::npos && line.compare(path, model.size(), model) == 0;
+      of_library = path != std::string::npos && !of_model;
     } else if (read_field(line, "Rss", &bytes)) {
       memory->rss += bytes;
       memory->model_mapped_rss += of_model ? bytes : 0;
     } else if (read_field(line, "Anonymous", &bytes)) {
       memory->rss_anon += bytes;
+      memory->library_rss_anon += of_library ? bytes : 0;
     }
   }
   memory->rss_file = memory->rss - memory->rss_anon;

@@ -9,6 +9,7 @@ namespace nf {
 struct Memory {
   int64_t rss = 0;                  // resident pages of all mappings
   int64_t rss_anon = 0;             // resident pages without a file, private to the process
+  int64_t library_rss_anon = 0;     // pages of rss_anon in mappings of libraries, which relocation wrote
   int64_t rss_file = 0;             // resident pages of files: the kernel may drop clean ones
   int64_t model_mapped_rss = 0;     // resident pages of MODEL or of files named after it (MODEL.data)
   int64_t heap_in_use = 0;          // bytes that malloc allocated and that are not freed (emulation needs it)

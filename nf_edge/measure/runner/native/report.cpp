@@ -34,6 +34,7 @@ void Report::stage(const std::string& name, const std::string& more) {
   } figures[] = {
       {"rss", memory.rss},
       {"rss_anon", memory.rss_anon},
+      {"library_rss_anon", memory.library_rss_anon},
       {"rss_file", memory.rss_file},
       {"model_mapped_rss", memory.model_mapped_rss},
       {"heap_in_use", memory.heap_in_use},
