@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nf_edge.cli.options import devices_option, html_option, json_option, overwrite_option, recipe_option
+from nf_edge.cli.options import devices_option, json_option, page_options, recipe_option
 from nf_edge.cli.output import finish
 from nf_edge.cli.progress import warn
 from nf_edge.cli.usage import refuse
@@ -27,8 +27,7 @@ Examples:
 @click.argument("checkpoint")
 @recipe_option("recipes", default="all bundled recipes", remark="")
 @devices_option
-@html_option
-@overwrite_option
+@page_options
 @json_option
 def fit(checkpoint: str, html: Path | None, as_json: bool, **options: Any) -> None:
     """Show which recipes of CHECKPOINT fit which devices.

@@ -4,7 +4,7 @@ from typing import get_args
 
 import click
 
-from nf_edge.cli.options import PATH, Option, html_option, overwrite_option, together
+from nf_edge.cli.options import PATH, Option, page_options, together
 from nf_edge.cli.param_types import Drop, Finite, Losses
 from nf_edge.cli.row_options import calibrate_option
 from nf_edge.core.defaults import LAYER_ROWS
@@ -64,6 +64,5 @@ explain_options = together(
         help="With --stages or --layers: the exported checkpoint, if --reference is its original.",
     ),
     calibrate_option,
-    html_option,
-    overwrite_option,
+    page_options,
 )

@@ -77,8 +77,9 @@ def _device_option(name: str, *, default: str = "") -> Option:
 device_option = _device_option("device")
 devices_option = _device_option("devices", default="all bundled devices and yours")
 
-html_option = click.option(
-    "--html", type=PATH, metavar="FILE", help="Also write the results to a page, with charts."
+page_options = together(
+    click.option("--html", type=PATH, metavar="FILE", help="Also write the results to a page, with charts."),
+    click.option("--overwrite", is_flag=True, help="Replace an earlier page at FILE of --html."),
 )
 
 

@@ -13,7 +13,7 @@ COUNT = re.compile(r"0{0,9}[1-9][0-9]{0,17}", re.ASCII)
 
 
 class Finite(click.FloatRange):
-    """Option type: a finite number within bounds; click's own range type accepts NaN."""
+    """Option type: a finite number within bounds; the range type of click accepts NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(click.FLOAT.convert(value, param, ctx))

@@ -1,20 +1,36 @@
-"""The memory that a process on this machine can still allocate."""
+"""The memory of this machine, and the part that a process can still have."""
 
+import math
+import re
 from pathlib import Path
 
-MEMINFO = Path("/proc/meminfo")
-# The limit of a container and its use, in bytes; "max" is no limit (cgroup v2).
-LIMIT, USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+from nf_edge.core.control_groups import free_memory, lowest_limit
+
+KIB = 2**10
 
 
-def available_memory() -> int | None:
-    """Bytes of memory and swap that are free or can be freed; None if this system does not say."""
+def machine_memory(root: Path = Path("/")) -> dict[str, int]:
+    """The sizes that Linux reports in /proc/meminfo, in bytes by name; empty on another system.
+
+    Args:
+        root: the folder that has `proc` and `sys`.
+    """
     try:
-        fields = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
-        machine = 1024 * sum(int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
-    except (OSError, ValueError, KeyError, IndexError):
+        text = (root / "proc/meminfo").read_text()
+    except OSError:
+        return {}
+    return {name: int(size) * KIB for name, size in re.findall(r"^(\w+): +(\d+) kB$", text, re.MULTILINE)}
+
+
+def available_memory(root: Path = Path("/"), *, swap: bool = True) -> int | None:
+    """Bytes that a process can still have, within its control groups; None if this system does not say.
+
+    Args:
+        root: the folder that has `proc` and `sys`.
+        swap: whether free swap counts.
+    """
+    sizes = machine_memory(root)
+    if "MemAvailable" not in sizes:
         return None
-    try:
-        return min(machine, max(int(LIMIT.read_text()) - int(USED.read_text()), 0))
-    except (OSError, ValueError):
-        return machine
+    free = sizes["MemAvailable"] + (sizes.get("SwapFree", 0) if swap else 0)
+    return math.floor(min(free, lowest_limit("memory", free_memory, root)))

@@ -1,30 +1,28 @@
 """Limits of Linux control groups: a process may have fewer CPUs or less memory than its machine."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-CGROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
-
-def lowest_limit(root: Path, membership: Path, controller: str, read: Callable[[Path], float]) -> float:
-    """The lowest limit of a process's control groups and their parents; infinite if none has one.
+def lowest_limit(controller: str, read: Callable[[Path], float], root: Path = Path("/")) -> float:
+    """The lowest limit of this process's control groups and their parents; infinite if none has one.
 
     Args:
-        root: the folder where the control groups are mounted.
-        membership: the file that lists the process's groups, as /proc/self/cgroup does.
         controller: the controller in version 1 of control groups, such as `cpu`.
         read: returns the limit of one group's folder.
+        root: the folder that has `proc` and `sys`.
     """
     try:
-        entries = [line.split(":", 2) for line in membership.read_text().splitlines()]
+        entries = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
     except OSError:
         return math.inf
-    least = math.inf
+    groups, least = root / "sys/fs/cgroup", math.inf
     for _, controllers, name in entries:
         if controllers and controller not in controllers.split(","):
             continue
-        top = root / controller if controllers else root
+        top = groups / controller if controllers else groups
         group = top / name.lstrip("/")
         # In a container, the process's group is mounted at the root.
         for folder in {top, group, *(each for each in group.parents if top in each.parents)}:
@@ -32,11 +30,24 @@ def lowest_limit(root: Path, membership: Path, controller: str, read: Callable[[
     return least
 
 
-def memory_limit(folder: Path) -> float:
-    """The memory limit of one control group (version 2 or 1), in bytes; infinite if the group has none."""
-    for name in ("memory.max", "memory.limit_in_bytes"):
+def free_memory(folder: Path) -> float:
+    """The bytes that one control group (version 2 or 1) can still have; infinite if it has no limit.
+
+    Pages of files that nobody used lately do not count as used: Linux frees them first.
+    """
+    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
         try:
-            return float((folder / name).read_text())
-        except (OSError, ValueError):  # no such file; "max"
+            most = float(_text(folder / limit))
+        except ValueError:  # no such file; "max"
             continue
+        inactive = re.search(r"^(?:total_)?inactive_file (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
+        taken = float(_text(folder / used) or 0) - (float(inactive[1]) if inactive else 0)
+        return max(0.0, most - max(0.0, taken))
     return math.inf
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""

@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import Path
 
-from nf_edge.core.control_groups import CGROUPS, MEMBERSHIP, lowest_limit
+from nf_edge.core.control_groups import lowest_limit
 
 
 def allowed_cpus() -> int:
@@ -13,20 +13,10 @@ def allowed_cpus() -> int:
     It is the number of CPUs in the affinity mask, or the container's quota rounded up, whichever is lower.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(count, _lowest_quota(CGROUPS, MEMBERSHIP))))
+    return max(1, math.ceil(min(count, lowest_limit("cpu", cpu_quota))))
 
 
-def _lowest_quota(root: Path, membership: Path) -> float:
-    """The lowest quota, in CPUs, of a process's control groups and their parents; infinite if none has one.
-
-    Args:
-        root: the folder where the control groups are mounted.
-        membership: the file that lists the process's groups, as /proc/self/cgroup does.
-    """
-    return lowest_limit(root, membership, "cpu", _quota)
-
-
-def _quota(folder: Path) -> float:
+def cpu_quota(folder: Path) -> float:
     """The quota of one control group (version 2 or 1), in CPUs; infinite if the group has no quota."""
     try:
         if (folder / "cpu.max").is_file():

@@ -29,7 +29,7 @@ class NfEdgeError(Exception):
         self.fix = shortened(fix, MOST_CHARACTERS // 4) if fix else None
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.what}" if self.where else self.what
+        text = f"{one_line(str(self.where))}: {self.what}" if self.where else self.what
         return printable(f"{text}\n  {self.fix}" if self.fix else text)
 
 
@@ -100,8 +100,11 @@ def shortened(text: str, most: int) -> str:
 
 def printable(text: str) -> str:
     """The text with every control character except line breaks written as an escape."""
+    return "\n".join(map(one_line, text.split("\n")))
+
+
+def one_line(text: str) -> str:
+    """The text with every control character, also a line break, written as an escape."""
     if text.isprintable():
         return text
-    return "".join(
-        c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

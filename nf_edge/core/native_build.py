@@ -59,8 +59,8 @@ def built(
 
     Args:
         settings: arguments of CMake's configuration.
-        depends_on: other inputs of the build, such as a library's version; each combination has its own build
-            in the cache.
+        depends_on: other inputs of the build, such as a library's version; each combination has a separate
+            build in the cache.
         target: the machine to build for; None: this machine.
 
     Raises:

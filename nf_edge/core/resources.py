@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nf_edge.core.environment import configuration_folder
-from nf_edge.core.errors import BadInput
+from nf_edge.core.errors import BadInput, one_line
 
 # The kinds of files that are also found by name in the user's folders.
 IN_USER_FOLDERS = ("devices",)
@@ -55,9 +55,9 @@ def user_names(kind: str, suffix: str = ".yaml") -> list[str]:
 
     A copy of a bundled file is left out.
     """
-    found = {Path(entry).stem for each in user_folders(kind) for entry in _entries(each, suffix)}
+    stems = {Path(entry).stem for each in user_folders(kind) for entry in _entries(each, suffix)}
     bundled = folder(kind)
-    return sorted(name for name in found if [path.parent for path in named(kind, name)] != [bundled])
+    return sorted(name for name in stems if [path.parent for path in named(kind, name)] != [bundled])
 
 
 def _entries(place: Path, suffix: str) -> list[str]:
@@ -140,7 +140,7 @@ def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
     # The path may be a pipe or a device: reading it later reports that.
     if exists and (not path.is_dir() if suffix else path.is_dir()):
         return path
-    known = ", ".join([*names(kind, suffix), *user_names(kind, suffix)])
+    known = ", ".join(map(one_line, [*names(kind, suffix), *user_names(kind, suffix)]))
     noun = {"recipes/training": "training recipe"}.get(kind, kind.removesuffix("s"))
     kind_of_path = "file" if suffix else "folder"
     what = f"is not a {kind_of_path}" if exists else f"no such {noun}"

@@ -7,6 +7,7 @@ from typing import Any
 from nf_edge.backends import backend_for
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.available_memory import available_memory
+from nf_edge.core.figures import format_bytes
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Checkpoint
 
@@ -35,8 +36,8 @@ class HostMemory:
         if self.available is None or self.predicted <= self.available:
             return ""
         return (
-            f"this export needs about {_megabytes(self.predicted)} of memory, and this machine has "
-            f"{_megabytes(self.available)} left; the system may end the export. Close other programs, add "
+            f"this export needs about {format_bytes(self.predicted)} of memory, and this machine has "
+            f"{format_bytes(self.available)} left; the system may end the export. Close other programs, add "
             "swap, or export on another machine"
         )
 
@@ -69,7 +70,3 @@ def predict_host_memory(checkpoint: Checkpoint, recipe: Recipe) -> HostMemory:
     converted = 0 if stored >= float32 else float32
     needed = LIBRARIES + stored + converted + max(lowering, loaded)
     return HostMemory(needed, available_memory())
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"

@@ -53,10 +53,10 @@ def dry_run_parts(plan: DryRun) -> list[Part]:
 
 def host_memory_line(memory: HostMemory) -> str:
     """The memory that an export needs on this machine, as a sentence."""
-    predicted = f"The export needs about {memory.predicted / 1e6:,.0f} MB of this machine's memory"
+    predicted = f"The export needs about {format_bytes(memory.predicted)} of this machine's memory"
     if memory.available is None:
         return f"{predicted}; this system does not say how much is left."
-    return f"{predicted}; {memory.available / 1e6:,.0f} MB are left."
+    return f"{predicted}; {format_bytes(memory.available)} are left."
 
 
 def inspection_parts(inspection: Inspection) -> list[Part]:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 import nf_edge
 from nf_edge.backends import REGISTRY
 from nf_edge.core import resources
+from nf_edge.core.available_memory import available_memory
 from nf_edge.core.compatibility import incompatibility
 from nf_edge.core.device import UNITS, bundled_devices, format_size, load_device, parse_size
-from nf_edge.core.device.machine import read_machine
+from nf_edge.core.device.machine import Machine, read_machine
 from nf_edge.core.device.probe import device_text
 from nf_edge.core.errors import BadInput, CannotRun
 from nf_edge.core.recipe.recipe import load_recipe
@@ -381,11 +382,11 @@ def test_a_device_of_ones_own_folder_is_found_by_its_name(place, places, run):
 
 
 def test_a_name_of_two_different_files_is_refused_and_their_paths_work(places, run):
-    own = places("working", "rpi-5")
+    mine = places("working", "rpi-5")
     message = refusal("rpi-5")
     assert "several files have this name" in message
     assert message.endswith("or give its path: devices/rpi-5.yaml")
-    assert load_device(str(own)).name == "My board"
+    assert load_device(str(mine)).name == "My board"
     listed = run("devices", "list")
     assert (listed.code, "left out: rpi-5: several files" in listed.err) == (0, True)
     assert run("devices", "check").code == 3
@@ -481,6 +482,25 @@ def test_no_file_is_replaced_and_no_name_is_taken_twice(verb, name, says, places
     assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["123", "2026-11-30", "null"])
+def test_a_name_that_yaml_reads_as_another_type_stays_a_text(name, places):
+    text = nf_edge.new_device(name, "pc").path.read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["id"] == yaml.safe_load(text)["name"] == name
+    probed = device_text(name, Machine("", "", 1, 1, (), True, False, False), "today")
+    assert yaml.safe_load(probed)["id"] == name
+
+
+def test_a_line_break_in_a_name_breaks_no_line_of_a_report(places, run):
+    path = places("working")
+    path.write_text(BOARD.replace("name: My board", 'name: "My\\nboard"'), encoding="utf-8")
+    assert run("devices", "show", "my-board").out.splitlines()[0].startswith("My board (my-board")
+    path.rename(path.with_name("two\nlines.yaml"))
+    done = run("devices", "list")
+    assert (done.code, "two\nlines" in done.out + done.err) == (0, False)
+    assert r"left out: devices/two\nlines.yaml: " in done.err
+    assert r", two\nlines" in refusal("rpi-6")
+
+
 def test_python_refuses_an_unknown_class(places):
     with pytest.raises(BadInput, match="use phone, sbc, pc, mcu"):
         nf_edge.new_device("my-board", "toaster")
@@ -507,11 +527,13 @@ PC = {
     ),
     "proc/self/cgroup": "0::/\n",
     "sys/fs/cgroup/memory.max": "1073741824\n",
+    "sys/fs/cgroup/memory.current": "536870912\n",
+    "sys/fs/cgroup/memory.stat": "anon 268435456\ninactive_file 134217728\n",
     "sys/class/dmi/id/sys_vendor": "ACME\n",
     "sys/class/dmi/id/product_name": "Cube\n",
 }
 RISCV = {
-    "proc/meminfo": "MemTotal: 4000000 kB\n",
+    "proc/meminfo": "MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\n",
     "proc/cpuinfo": "processor\t: 0\nhart\t\t: 1\nisa\t\t: rv64imafdc\nuarch\t\t: sifive,u74-mc\n",
 }
 
@@ -548,10 +570,11 @@ def test_a_probe_of_a_board_has_its_memory_and_both_kinds_of_cores(probed):
     assert not incompatibility(device, load_recipe("xnnpack-8da8w"))
 
 
-def test_a_probe_of_a_container_on_a_pc_has_the_limit_of_its_memory_and_counts_cores_not_threads(probed):
+def test_a_probe_of_a_container_on_a_pc_has_what_its_limit_leaves_and_counts_cores_not_threads(probed):
     device = probed(PC)
     assert (device.class_, device.name) == ("pc", "ACME Cube")
-    assert device.working_memory.budget_bytes == 2**30
+    # 1 GiB less 512 MiB in use, of which 128 MiB are cached files.
+    assert device.working_memory.budget_bytes == 640 * 2**20
     (core,) = device.cpu
     assert (core.core, core.count.value, core.isa.value) == ("Intel(R) N100", 2, ("avx2", "fma", "avx_vnni"))
     assert not incompatibility(device, load_recipe("openvino-int8"))
@@ -561,6 +584,24 @@ def test_a_probe_of_a_processor_without_a_backend_says_so(probed):
     device = probed(RISCV)
     assert (device.backends, device.cpu[0].isa.value, device.soc.value) == ((), (), "unknown")
     assert "other than x86-64 and 64-bit Arm" in incompatibility(device, load_recipe("onnx-fp32"))
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "free"),
+    [
+        ("0::/a/b", {"a/memory.max": "1000", "a/b/memory.max": "max", "a/b/memory.current": "5"}, 1000),
+        ("0::/a", {"a/memory.max": "1000", "a/memory.current": "1200"}, 0),
+        ("4:memory:/", {"memory/memory.limit_in_bytes": "1000", "memory/memory.usage_in_bytes": "300"}, 700),
+        ("0::/", {"memory.max": "max"}, 5120),
+    ],
+)
+def test_the_memory_left_is_that_of_the_fullest_control_group(membership, files, free, tmp_path):
+    groups = {f"sys/fs/cgroup/{name}": text for name, text in files.items()}
+    memory = {"proc/self/cgroup": membership, "proc/meminfo": "MemAvailable: 3 kB\nSwapFree: 2 kB\n"}
+    for name, text in (groups | memory).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert available_memory(tmp_path) == free
 
 
 def test_a_machine_that_is_not_linux_cannot_be_probed(tmp_path):

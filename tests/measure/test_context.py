@@ -89,7 +89,7 @@ def test_an_artifact_is_measured_with_the_context(exported):
     if figures[0]["arenas"] is None:
         pytest.skip("no C++ tools to build the native runner with")
     assert figures[0]["KV cache"] < figures[1]["KV cache"]
-    # Small arenas lie in heap that loading freed, so only the sum tells the runs apart.
+    # Small arenas lie in heap that loading freed, so only the sum differs between the runs.
     assert (
         figures[0]["KV cache"] + figures[0]["arenas"] <= figures[1]["KV cache"] + figures[1]["arenas"] + 2**16
     )

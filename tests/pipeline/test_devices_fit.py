@@ -3,6 +3,7 @@
 import json
 import re
 from itertools import pairwise
+from math import inf
 
 import pytest
 import yaml
@@ -10,10 +11,11 @@ import yaml
 import nf_edge
 from nf_edge.core import resources
 from nf_edge.core.device import bundled_devices, load_device
-from nf_edge.core.figures import Figure
+from nf_edge.core.figures import Figure, format_bytes
 from nf_edge.core.recipe.recipe import bundled_recipes, load_recipe
 from nf_edge.measure.memory.verdict import Share, Verdict
 from nf_edge.pipeline.devices_fit import DeviceFits, Fit, tried_lengths
+from nf_edge.render.html.devices_fit_page import devices_fit_page as page_of
 
 # GPT-2's shape: it fits phones, some boards with some recipes, and no microcontroller.
 LARGE = {
@@ -192,6 +194,44 @@ def test_the_page_has_every_verdict_and_loads_nothing(run, large, tmp_path):
     assert run("devices", "fit", large, "--html", page).code == 3
     assert page.read_text(encoding="utf-8") == text
     assert run("devices", "fit", large, "--html", page, "--overwrite").code == 0
+
+
+def test_the_table_counts_verdicts_and_names_the_least_compressed_recipe_that_fits(run, large, report):
+    lines = [re.split(r" {2,}", line.strip()) for line in run("devices", "fit", large).out.splitlines()]
+    for row in report.devices:
+        (cells,) = (line for line in lines if line[0] == row.device.id and len(line) >= 6)
+        outcomes = [fit.verdict.outcome for fit in row.fits]
+        counts = [len(outcomes) - outcomes.count("does not run")]
+        counts += [outcomes.count("fits"), outcomes.count("fits as far as known")]
+        assert [int(cell) for cell in cells[1:4]] == counts
+        best = next((fit for fit in row.fits if fit.recipe == cells[4]), None)
+        rivals = [fit for fit in row.fits if fit.verdict.outcome == "fits"] or row.passing
+        assert (best is None) == (rivals == [])
+        if best is not None:
+            assert best in rivals
+            assert best.file.value == max(fit.file.value for fit in rivals)
+            assert cells[5] in (
+                format_bytes(best.share.headroom),
+                f"≤ {format_bytes(best.share.headroom)}",
+            )
+
+
+def test_a_cell_of_the_heat_map_has_the_sign_and_the_shade_of_its_verdict(report):
+    cells = re.findall(
+        r'<i class="cell (\w*)(?: first)?" title="([^:]+): ([^("]+?)(?: \([^"]*)?">(.?)</i>', page_of(report)
+    )
+    fits = [fit for row in report.devices for fit in row.fits]
+    assert len(cells) == len(fits)
+    signs = {"fits": "", "fits as far as known": "~", "over budget": "×", "does not run": ""}
+    shades = {"roomy": (0, 0.25), "half": (0.25, 0.75), "full": (0.75, 1), "over": (1, 2), "far": (2, inf)}
+    for (style, recipe, outcome, sign), fit in zip(cells, fits, strict=True):
+        assert (recipe, outcome) == (fit.recipe, fit.verdict.outcome)
+        assert sign == signs[outcome]
+        if outcome == "does not run":
+            assert style == "none"
+        else:
+            least, most = shades[style]
+            assert least < fit.share.used <= most
 
 
 def test_devices_and_recipes_can_be_files(facts, tmp_path):

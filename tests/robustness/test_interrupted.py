@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.cli import main
 from nf_edge.core import files, native_build, processes, staging
-from nf_edge.core.cpus import _lowest_quota
+from nf_edge.core.control_groups import lowest_limit
+from nf_edge.core.cpus import cpu_quota
 from nf_edge.core.errors import BadInput, MissingTool, NfEdgeError
 from nf_edge.core.files import created_folder, staged_file, staged_folder, write_text
 from nf_edge.core.native_build import NativePart
@@ -648,11 +649,11 @@ def test_a_runner_that_is_ended_says_why_and_is_no_bug_of_ours(number, words):
     ],
 )
 def test_a_container_gives_a_share_of_the_cpus(files, membership, share, tmp_path):
-    for name, text in files.items():
-        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "root" / name).write_text(text)
-    (tmp_path / "membership").write_text(membership + "\n")
-    assert _lowest_quota(tmp_path / "root", tmp_path / "membership") == share
+    groups = {f"sys/fs/cgroup/{name}": text for name, text in files.items()}
+    for name, text in (groups | {"proc/self/cgroup": membership + "\n"}).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert lowest_limit("cpu", cpu_quota, tmp_path) == share
 
 
 def test_a_path_that_is_not_utf8_is_refused_where_a_library_would_fail_on_it(run, tmp_path):

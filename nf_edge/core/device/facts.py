@@ -11,7 +11,13 @@ from nf_edge.core.yaml_schema import Closed
 # The value of a fact that nobody knows yet.
 UNKNOWN = "unknown"
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+def _joined(text: object) -> object:
+    return " ".join(text.splitlines()) if isinstance(text, str) else text
+
+
+# Reports list texts line by line, so a text's line breaks become spaces.
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), BeforeValidator(_joined)]
 # The bounds refuse typing errors: with an absurdly large memory every model would fit.
 Size = Annotated[int, Field(gt=0, lt=2**63), BeforeValidator(parse_size, json_schema_input_type=str)]
 Count = Annotated[int, Field(gt=0, lt=2**31, strict=True)]

@@ -1,17 +1,14 @@
 """Read the facts that Linux reports about this machine: name, chip, memory and CPU cores."""
 
-import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from nf_edge.core.control_groups import lowest_limit, memory_limit
+from nf_edge.core.available_memory import available_memory, machine_memory
 from nf_edge.core.device.arm_parts import part_name
 from nf_edge.core.device.isa import Isa, of_linux
 from nf_edge.core.errors import CannotRun
-
-KIB = 2**10
 
 
 @dataclass(frozen=True)
@@ -62,29 +59,24 @@ def read_machine(root: Path = Path("/")) -> Machine:
     Raises:
         CannotRun: it is not a Linux machine.
     """
-    memory: dict[str, str] = dict(
-        re.findall(r"^(\w+): +(\d+) kB$", _text(root / "proc/meminfo"), re.MULTILINE)
-    )
+    ram, available = machine_memory(root).get("MemTotal"), available_memory(root, swap=False)
     processors = [
         dict(re.findall(r"^([^\t:]+?)\s*: *(.*)$", block, re.MULTILINE))
         for block in _text(root / "proc/cpuinfo").split("\n\n")
     ]
     processors = [each for each in processors if "processor" in each]
-    if "MemTotal" not in memory or not processors:
+    if ram is None or available is None or not processors:
         raise CannotRun(
             "this machine does not describe itself as Linux does, in /proc/meminfo and /proc/cpuinfo",
             fix="write a device file with nf-edge devices new",
         )
     features = processors[0].get("Features", "").split()
     x86 = "vendor_id" in processors[0] and "flags" in processors[0]
-    ram = int(memory["MemTotal"]) * KIB
-    limit = lowest_limit(root / "sys/fs/cgroup", root / "proc/self/cgroup", "memory", memory_limit)
-    available = min(int(memory.get("MemAvailable", memory["MemTotal"])) * KIB, ram, limit)
     return Machine(
         name=_name(root),
         soc=processors[0].get("model name", "") if x86 else _compatible(root),
         ram=ram,
-        available=math.floor(available),
+        available=min(available, ram),
         cpu=_clusters(root, processors),
         x86=x86,
         arm64="asimd" in features,
@@ -126,7 +118,7 @@ def _core_name(processor: dict[str, str]) -> str:
 
 
 def _cluster(root: Path, core: str, members: list[dict[str, str]]) -> Cluster:
-    # The threads of a core have its number and that of its socket.
+    # The threads of a core have the number of the core and the number of its socket.
     cores = {(each.get("physical id"), each.get("core id", each["processor"])) for each in members}
     clocks = [
         _text(root / f"sys/devices/system/cpu/cpu{each['processor']}/cpufreq/cpuinfo_max_freq")

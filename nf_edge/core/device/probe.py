@@ -26,7 +26,7 @@ def device_text(name: str, machine: Machine, date: str) -> str:
     return joined(
         [
             f"# Written by nf-edge devices probe on {date}. It does not look for an NPU or a GPU.",
-            f"id: {name}",
+            f"id: {scalar(name)}",
             f"name: {scalar(machine.name or name)}",
             f"class: {_class(machine)}",
             "",

@@ -3,7 +3,7 @@
 import textwrap
 
 from nf_edge.core.device.device import STORAGE_KIND, WORKING_KIND, DeviceClass
-from nf_edge.core.device.file_text import joined, unknown
+from nf_edge.core.device.file_text import joined, scalar, unknown
 from nf_edge.core.device.isa import ISAS
 
 CPU_BACKENDS = "nf_cpu, xnnpack, onnx_cpu"
@@ -29,8 +29,8 @@ def template(name: str, device_class: DeviceClass) -> str:
             f"# Fill in each `unknown`, then run: nf-edge devices check {name}",
             "# A fact has a value and a source: an address, or the reasoning of an assumption.",
             "# Write verified: true if you compared the two. soc and mhz may stay unknown.",
-            f"id: {name}",
-            f"name: {name}",
+            f"id: {scalar(name)}",
+            f"name: {scalar(name)}",
             f"class: {device_class}",
             "",
             unknown(0, "soc"),

@@ -1,7 +1,6 @@
 """The function that compares a checkpoint with many devices."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nf_edge.core.errors import BadInput
@@ -39,6 +38,7 @@ def devices_fit(
     Raises:
         BadInput: an input is invalid, or the page cannot be written.
     """
+    from nf_edge.core.files import write_text
     from nf_edge.core.output_checks import check_file
     from nf_edge.core.recipe.recipe import bundled_recipes
     from nf_edge.pipeline import devices_fit as job
@@ -59,13 +59,7 @@ def devices_fit(
         gated=bool(devices),
     )
     if page is not None:
-        _write(report, page, overwrite)
+        from nf_edge.render.html.devices_fit_page import devices_fit_page
+
+        write_text(page, devices_fit_page(report), overwrite=overwrite)
     return report
-
-
-def _write(report: "DevicesFit", page: Path, overwrite: bool) -> None:
-    from nf_edge.core.files import staged_file
-    from nf_edge.render.html.devices_fit_page import devices_fit_page
-
-    with staged_file(page, overwrite=overwrite) as stage:
-        stage.write_text(devices_fit_page(report), encoding="utf-8")
