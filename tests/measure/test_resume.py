@@ -1,11 +1,13 @@
 """A check that is interrupted continues where it was, and slow executors run side by side."""
 
 import os
+import shutil
 
 import pytest
 
 import nf_edge
 from nf_edge.measure.accuracy import file_predictions, journal
+from nf_edge.measure.latency import machine
 
 ROWS = 160
 
@@ -97,6 +99,31 @@ def test_parts_of_another_check_are_never_used(artifact, exported, cache):
             checked(other, resume=True, **options)
 
 
+def test_parts_of_another_cpu_are_never_used(artifact, cache, monkeypatch):
+    interrupted(artifact)
+    monkeypatch.setattr(machine, "cpu_name", lambda: "a CPU with other kernels")
+    with pytest.raises(nf_edge.BadInput, match="no interrupted check"):
+        checked(artifact, resume=True)
+
+
+def test_an_artifact_that_is_replaced_during_a_check_does_not_get_its_parts(
+    artifact, exported, cache, tmp_path
+):
+    folder = shutil.copytree(artifact.path, tmp_path / "artifact")
+
+    def progress(step, done, total):
+        if done == 1:
+            shutil.rmtree(folder)
+            shutil.copytree(exported("digits", "onnx-fp32").path, folder)
+        if done >= 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        checked(folder, progress=progress, notify=lambda remark: None)
+    with pytest.raises(nf_edge.BadInput, match="no interrupted check"):
+        checked(folder, resume=True)
+
+
 def test_a_new_check_does_not_use_the_parts_of_an_interrupted_one(artifact, cache, predicted):
     interrupted(artifact)
     predicted.clear()
@@ -121,10 +148,10 @@ def test_a_part_of_another_check_or_of_other_rows_is_predicted_again(artifact, e
     interrupted(exported("digits", "onnx-fp32"))
     (other,) = cache.iterdir()
     interrupted(artifact)
-    (own,) = set(cache.iterdir()) - {other}
-    first, second, third = sorted(part.name for part in own.iterdir())
-    (own / first).write_bytes((other / first).read_bytes())
-    (own / second).write_bytes((own / third).read_bytes())
+    (folder,) = set(cache.iterdir()) - {other}
+    first, second, third = sorted(part.name for part in folder.iterdir())
+    (folder / first).write_bytes((other / first).read_bytes())
+    (folder / second).write_bytes((folder / third).read_bytes())
     predicted.clear()
     assert checked(artifact, resume=True) == report
     assert predicted == [32, 32, 32, 32]
@@ -159,7 +186,13 @@ def test_reference_executors_side_by_side_give_the_report_of_a_single_one(export
     artifact = exported("digits", "vulkan-int8")
     alone = checked(artifact, limit=40).comparison
     monkeypatch.setattr(file_predictions, "ROWS_FOR_PROCESSES", 40)
+    monkeypatch.setattr(file_predictions, "allowed_cpus", lambda: 8)
+    started, session = [], file_predictions.LogitsSession
+    monkeypatch.setattr(
+        file_predictions, "LogitsSession", lambda *args: started.append(args) or session(*args)
+    )
     together = checked(artifact, limit=40).comparison
     # One thread per process adds numbers in another order than a pool of threads.
     assert together.divergence.kl == pytest.approx(alone.divergence.kl, rel=1e-3, abs=1e-9)
     assert (together.artifact, together.lost) == (alone.artifact, alone.lost)
+    assert len(started) == 2  # one for each part of 32 rows

@@ -148,7 +148,7 @@ def test_other_calibration_rows_than_the_exports_are_refused(exported, run, tmp_
     other.write_text("".join(examples.splitlines(keepends=True)[1:]), encoding="utf-8")
     data = ("--data", "digits:test", "--limit", 40)
     # They are refused before any model runs.
-    monkeypatch.setattr(check, "predict_both", None)
+    monkeypatch.setattr(check, "predict_file", None)
     done = run("check", artifact.path, *data, "--stages", "--calibrate", other)
     assert done.code == 3
     assert f"not the rows that {artifact.path} was calibrated on" in done.err
@@ -196,7 +196,7 @@ def test_without_the_pruned_checkpoint_its_stages_are_skipped_and_say_what_to_gi
 
 @pytest.mark.slow
 def test_another_checkpoint_than_the_exported_one_is_refused(pruned, run, case, monkeypatch):
-    monkeypatch.setattr(check, "predict_both", None)  # it is refused before any model runs
+    monkeypatch.setattr(check, "predict_file", None)  # it is refused before any model runs
     data = ("--data", "digits:test", "--stages", "--reference", "digits")
     done = run("check", pruned / "artifact", *data, "--pruned", case("cls-multi-label"))
     assert done.code == 3

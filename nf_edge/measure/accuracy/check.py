@@ -190,7 +190,7 @@ def check_file(
 
     Args:
         journal: the parts that an interrupted check finished; None: nothing is read or saved.
-        baseline: the artifact that shipped last, to compare with too; None: no such comparison.
+        baseline: the artifact that shipped last, to compare with too; None: no earlier artifact.
 
     Raises:
         BadInput: as in `check`, or the runtime cannot load the file.

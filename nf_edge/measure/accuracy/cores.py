@@ -148,7 +148,7 @@ def check_on(
             parts[core].work(predict)
 
     workers = -(-allowed_cpus() // len(cores))
-    side_by_side([partial(work, core) for core in cores for _ in range(workers)])
+    side_by_side([partial(work, core) for core in cores for _ in range(min(workers, len(parts[core])))])
     return CoresReport(tuple(_on_core(core, runnable, model, parts[core], rows, limits) for core in cores))
 
 

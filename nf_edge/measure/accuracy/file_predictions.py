@@ -65,7 +65,7 @@ def predict_file(
             parts.work(predict)
 
     if slow:
-        side_by_side([work] * allowed_cpus())
+        side_by_side([work] * min(allowed_cpus(), len(parts)))
     else:
         work()
     return parts.predictions

@@ -44,12 +44,12 @@ class Journal:
 
         Args:
             facts: returns everything that the predictions depend on, as JSON values.  It is called at the
-                first save or at a resumption, because it may take seconds.
+                first save or at a resumption, because hashing many rows takes time.
             notify: called with remarks for the user.
             resume: use the parts that an interrupted check with the same facts saved.
 
         Raises:
-            BadInput: `resume` is set, but there is no such check.
+            BadInput: `resume` is set, but no interrupted check with these facts was saved.
         """
         self._facts, self._notify = facts, notify
         self._unsaved: dict[str, bytes] = {}
@@ -85,6 +85,8 @@ class Journal:
 
         All new parts are saved to files if the last save was at least `SAVE_EVERY_S` seconds ago.
         """
+        if not self._can_save:
+            return
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         content = buffer.getvalue()

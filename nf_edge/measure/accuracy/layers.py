@@ -125,7 +125,7 @@ class LayersReport(HtmlValue):
         remedy: advice for the first bad layer, or for files that lowering again does not give; "" if neither
             exists.
         first_different: name of the first layer whose output differs between the artifact's file and the file
-            from lowering again; "" if no such layer is known.
+            from lowering again; "" if none is known.
     """
 
     layers: tuple[LayerError, ...]

@@ -60,6 +60,10 @@ class Parts:
         self._name, self._journal, self._total = name, journal, total
         self._finished: dict[int, Arrays] = {}
 
+    def __len__(self) -> int:
+        """The number of parts: more workers have nothing to do."""
+        return len(self._slices)
+
     def work(self, predict: Callable[[slice, Progress], Arrays]) -> None:
         """Predict one part after the other until none is left.
 

@@ -1,17 +1,14 @@
 """Open the journal of a check, from the facts that decide whether two checks make equal predictions."""
 
 import hashlib
-import importlib.metadata
 import os
-import platform
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nf_edge import __version__
 
 if TYPE_CHECKING:
-    from nf_edge.backends.runnable import Runnable
+    from nf_edge.artifact import Artifact
     from nf_edge.measure.accuracy.baseline import Baseline
     from nf_edge.measure.accuracy.journal import Journal
     from nf_edge.measure.emulation import EmulatedCore
@@ -22,51 +19,49 @@ if TYPE_CHECKING:
 
 def check_journal(
     resolver: "Resolver",
+    artifact: "Artifact",
     inputs: "CheckInputs",
     resume: bool,
     *,
     cores: "Sequence[EmulatedCore]" = (),
+    shipped: "Artifact | None" = None,
     baseline: "Baseline | None" = None,
 ) -> "Journal":
-    """The journal of a check; a check with equal inputs, files and versions finds the same saved parts.
+    """The journal of a check; a check with equal inputs, files, versions and CPU finds the same saved parts.
 
     Args:
+        artifact: the artifact that is checked.
         resume: whether to use the parts that an interrupted check saved.
         cores: the emulated cores of the check; empty: this machine.
-        baseline: the earlier artifact to compare with; None: no such comparison.
+        shipped, baseline: the artifact that shipped last, and its rows; None: no earlier artifact.
 
     Raises:
         BadInput: `resume` is set, but there is no interrupted check of the same inputs.
     """
     from nf_edge.measure.accuracy.journal import Journal
+    from nf_edge.measure.latency.machine import cpu_name
 
     def facts() -> dict[str, Any]:
         return {
-            "machine": [platform.machine(), os.environ.get("NF_EDGE_ISA", "")],
+            "nf_edge": __version__,
+            "cpu": [cpu_name(), os.environ.get("NF_EDGE_ISA", "")],
             "checkpoint": inputs.checkpoint.identity.model_dump(),
-            "artifact": _file(inputs.runnable),
+            "artifact": _artifact(artifact),
             "rows": [_digest(inputs.rows.reference), _digest(inputs.rows.artifact)],
             "cores": [[core.name, core.cpu, core.emulator.version] for core in cores],
-            "baseline": baseline and [_file(baseline.runnable), _digest(baseline.rows.artifact)],
+            "baseline": shipped and baseline and [_artifact(shipped), _digest(baseline.rows.artifact)],
         }
 
     return Journal(facts, lambda remark: resolver.tell([remark]), resume=resume)
 
 
-def _file(runnable: "Runnable") -> dict[str, Any]:
-    """Facts about an artifact: hashes of its files, its input shape, and the versions of the packages that
-    run it.
+def _artifact(artifact: "Artifact") -> list[Any]:
+    """The hash of an artifact's manifest, which has the hashes of its files, and what computes its
+    predictions: versions of packages, the machine, and the instruction set.
     """
-    from nf_edge.core.reading import sha256
+    from nf_edge.artifact.reproducible import reproducible
 
-    backend = runnable.backend
-    packages = ("torch", backend.runtime)
-    return {
-        "files": [sha256(file) for file in sorted(runnable.folder.iterdir()) if file.is_file()],
-        "backend": backend.name,
-        "input_shape": asdict(runnable.input_shape),
-        "versions": [__version__, *map(importlib.metadata.version, packages)],
-    }
+    return [artifact.manifest_sha256, reproducible(artifact.manifest.recipe).model_dump()]
 
 
 def _digest(rows: "Rows") -> str:

@@ -139,7 +139,7 @@ def check(
         None if shipped is None else baseline_of(shipped, the_artifact, inputs, data, limit, row_format)
     )
     model = inputs.checkpoint.reference()
-    with check_journal(resolver, inputs, resume, baseline=compared) as journal:
+    with check_journal(resolver, the_artifact, inputs, resume, shipped=shipped, baseline=compared) as journal:
         report = check_file(
             inputs.runnable, model, inputs.rows, inputs.limits, progress or silent, compared, journal
         )
@@ -191,7 +191,7 @@ def check_on(
     the_artifact = resolver.artifact(artifact)
     inputs = check_inputs(resolver, the_artifact, data, reference, limit, stride, given, EMULATED_ROWS)
     model = inputs.checkpoint.reference()
-    with check_journal(resolver, inputs, resume, cores=cores) as journal:
+    with check_journal(resolver, the_artifact, inputs, resume, cores=cores) as journal:
         report = job.check_on(
             cores, inputs.runnable, model, inputs.rows, inputs.limits, progress or silent, journal
         )
