@@ -12,14 +12,8 @@ from nf_edge.measure.accuracy.layers import LayerError
 from nf_edge.measure.accuracy.same_file import EXPORT_AGAIN
 from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.lowering import Job
-from nf_edge.pipeline.mixed_precision.sensitivity import (
-    Cost,
-    SensitivityJob,
-    Unit,
-    UnitCosts,
-    sensitivity,
-    units_of,
-)
+from nf_edge.pipeline.mixed_precision.costs import Cost, Unit, UnitCosts
+from nf_edge.pipeline.mixed_precision.sensitivity import SensitivityJob, sensitivity, units_of
 
 # Rows to measure the sensitivity of one layer on.
 ROWS = 32

@@ -13,7 +13,7 @@ from nf_edge.render.text import UNKNOWN, counted, figure_cell, truncated_text
 
 if TYPE_CHECKING:
     from nf_edge.pipeline.mixed_precision import SearchResult, SearchTarget, SensitivityReport
-    from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity
+    from nf_edge.pipeline.mixed_precision.costs import Cost, Sensitivity
 
 
 def sensitivity_parts(report: SensitivityReport) -> list[Part]:

@@ -151,13 +151,16 @@ def _expected(
     if input_shape.cached and isinstance(reference, CausalLM):
         network = LastLogits(reference, STEPS + 1)
     kept: list[tuple[Row, np.ndarray]] = []
+    size = 0
     for number, row in enumerate(rows.rows):
         run = partial(finite, network, rows=rows.source, first=number)
-        kept.append((row, _expected_of(run, input_shape, row, reference.config.pad_token_id)))
-        if sum(logits.nbytes for _, logits in kept) >= KEPT:
+        logits = _expected_of(run, input_shape, row, reference.config.pad_token_id)
+        kept.append((row, logits))
+        size += logits.nbytes
+        if size >= KEPT:
             release_weights(reference)
             yield from kept
-            kept = []
+            kept, size = [], 0
     release_weights(reference)
     yield from kept
 

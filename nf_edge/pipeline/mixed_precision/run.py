@@ -12,9 +12,10 @@ from nf_edge.core.progress import Progress, silent
 from nf_edge.measure.accuracy.sample import Sample
 from nf_edge.pipeline.mixed_precision.candidates import SearchResult
 from nf_edge.pipeline.mixed_precision.choice import SearchTarget
+from nf_edge.pipeline.mixed_precision.costs import Sensitivity
 from nf_edge.pipeline.mixed_precision.recipe import as_yaml
 from nf_edge.pipeline.mixed_precision.search import search
-from nf_edge.pipeline.mixed_precision.sensitivity import Sensitivity, SensitivityJob, sensitivity
+from nf_edge.pipeline.mixed_precision.sensitivity import SensitivityJob, sensitivity
 from nf_edge.render.sensitivity import recipe_comments
 
 

@@ -27,9 +27,10 @@ from nf_edge.model import Decoder
 from nf_edge.pipeline.lowering import Lowered, lower, rounded
 from nf_edge.pipeline.mixed_precision.candidates import Candidate, SearchResult, Unmade, loss
 from nf_edge.pipeline.mixed_precision.choice import SearchTarget, choose
+from nf_edge.pipeline.mixed_precision.costs import Cost, Sensitivity, Unit
 from nf_edge.pipeline.mixed_precision.knapsack import Allocation, Choice, fill, path, trim
 from nf_edge.pipeline.mixed_precision.recipe import FLOAT, mixture
-from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity, SensitivityJob, Unit, change_of
+from nf_edge.pipeline.mixed_precision.sensitivity import SensitivityJob, change_of
 from nf_edge.pipeline.mixed_precision.uniform import uniform_recipes
 from nf_edge.quantization.layer_report import LayerReport
 
