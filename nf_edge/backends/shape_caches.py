@@ -12,7 +12,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-# Those of the programs that were exported and are still alive.
+# The shapes of exported programs that are still alive.
 _shape_envs = WeakSet[ShapeEnv]()
 
 

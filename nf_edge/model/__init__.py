@@ -15,27 +15,12 @@ if TYPE_CHECKING:
     from nf_edge.model.network import CausalLM, NoiseFormer, SequenceClassifier, build
 
 MODULES = {
-    "cache": (
-        "Cache",
-        "KVCache",
-    ),
-    "checkpoint": (
-        "Checkpoint",
-        "load_checkpoint",
-        "resolve_checkpoint",
-    ),
+    "cache": ("Cache", "KVCache"),
+    "checkpoint": ("Checkpoint", "load_checkpoint", "resolve_checkpoint"),
     "checkpoint_writer": ("save_checkpoint",),
     "config": ("ModelConfig",),
-    "decoder": (
-        "Decoder",
-        "TorchDecoder",
-    ),
-    "network": (
-        "CausalLM",
-        "NoiseFormer",
-        "SequenceClassifier",
-        "build",
-    ),
+    "decoder": ("Decoder", "TorchDecoder"),
+    "network": ("CausalLM", "NoiseFormer", "SequenceClassifier", "build"),
 }
 
 __all__ = [

@@ -25,12 +25,7 @@ from nf_edge.model.data.example_file import ExampleFile
 from nf_edge.model.data.rows import Rows
 from nf_edge.quantization.calibration import Calibration, calibration_for
 from nf_edge.quantization.layer_report import LayerReport, layer_reports_of
-from nf_edge.quantization.quantize import (
-    prepare,
-    quantize,
-    quantize_file,
-    quantized_weights_for,
-)
+from nf_edge.quantization.quantize import prepare, quantize, quantize_file, quantized_weights_for
 from nf_edge.quantization.snr import plain_form
 from nf_edge.quantization.threads import one_thread
 

@@ -6,8 +6,9 @@ rounded activations are left out, so the ratios describe the weights alone.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,8 @@ from nf_edge.quantization.threads import one_thread
 
 # Values of a matrix whose squares are summed at once, and tokens of an output.
 BLOCK, TOKENS_AT_ONCE = 1 << 20, 64
+# Bytes of a module's inputs that are kept before its lowered weights are read.
+KEPT = 1 << 20
 
 
 def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
@@ -109,25 +112,51 @@ def with_errors(
 def _output_energies(
     network: NoiseFormer, lowered: Weights, calibration_inputs: Inputs
 ) -> dict[str, _Energy]:
-    energies = {name: _Energy() for name in lowered}
-
-    def listen(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            weight, rounded = module.get_parameter("weight"), lowered[name]
-            if not isinstance(module, nn.Linear):
-                signal = F.embedding(inputs[0], weight)
-                energies[name].add(signal, signal - F.embedding(inputs[0], rounded))
-                return
-            error = weight - rounded
-            for tokens in inputs[0].flatten(0, -2).split(TOKENS_AT_ONCE):
-                energies[name].add(F.linear(tokens, weight), F.linear(tokens, error))
-
-        return module.register_forward_hook(hook)
-
-    handles = [listen(name, module) for name, module in network.named_modules() if name in lowered]
+    modules = {name: module for name, module in network.named_modules() if name in lowered}
+    outputs = {name: _Outputs(module, partial(lowered.__getitem__, name)) for name, module in modules.items()}
+    handles = [modules[name].register_forward_hook(outputs[name].keep) for name in modules]
     try:
         run_rows(network, calibration_inputs)
     finally:
         for handle in handles:
             handle.remove()
-    return energies
+    return {name: each.energy() for name, each in outputs.items()}
+
+
+class _Outputs:
+    """Sums the energies of one module's outputs and of their errors, for several rows at once.
+
+    Inputs are kept until they fill `KEPT` bytes, because the lowered weights are computed at each read.
+
+    Args:
+        lowered: computes the module's lowered weights.
+    """
+
+    def __init__(self, module: nn.Module, lowered: Callable[[], Tensor]) -> None:
+        self._module, self._lowered = module, lowered
+        self._energy, self._inputs, self._bytes = _Energy(), list[Tensor](), 0
+
+    def keep(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Keep the input of a call; a forward hook."""
+        self._inputs.append(inputs[0])
+        self._bytes += inputs[0].nbytes
+        if self._bytes >= KEPT:
+            self._add_kept()
+
+    def energy(self) -> _Energy:
+        """The energies of all calls so far."""
+        if self._inputs:
+            self._add_kept()
+        return self._energy
+
+    def _add_kept(self) -> None:
+        weight, lowered = self._module.get_parameter("weight"), self._lowered()
+        error = weight - lowered if isinstance(self._module, nn.Linear) else None
+        for x in self._inputs:
+            if error is None:
+                signal = F.embedding(x, weight)
+                self._energy.add(signal, signal - F.embedding(x, lowered))
+                continue
+            for tokens in x.flatten(0, -2).split(TOKENS_AT_ONCE):
+                self._energy.add(F.linear(tokens, weight), F.linear(tokens, error))
+        self._inputs, self._bytes = [], 0

@@ -17,6 +17,7 @@ from nf_edge.backends.cortex_m.firmware import cortex_m_firmware
 from nf_edge.backends.cortex_m.softmax import softmax_int8
 from nf_edge.backends.coverage.coverage import Operator
 from nf_edge.core import resources
+from nf_edge.core.errors import BadInput
 from nf_edge.measure.runner import build
 
 RECIPE = "cortex-m-int8"
@@ -199,6 +200,12 @@ def test_softmax_is_that_of_fixed_point_and_within_a_level_of_float32():
         # The largest of 256 levels is a share of 255/256.
         error = (found.double() + 128) / 256 - wanted.clamp(max=255 / 256)
         assert error.abs().max() <= 0.51 / 256
+
+
+@pytest.mark.parametrize(("dim", "zero"), [(0, -128), (1, -128), (-1, 0)])
+def test_a_softmax_that_the_kernel_would_compute_otherwise_is_refused(dim, zero):
+    with pytest.raises(BadInput, match="along the last dimension"):
+        softmax_int8(torch.zeros(2, 3, 4, dtype=torch.int8), dim, 5, zero, 2**30, 20, -100)
 
 
 @pytest.mark.parametrize("device", ["stm32h747i-disco", "rpi-pico-2"])

@@ -1,12 +1,17 @@
 """Every quantizer tells what it cost each layer and table, about the very weights that ship."""
 
+from functools import partial
+
 import numpy as np
 import onnx
 import pytest
 from onnx.numpy_helper import to_array
 
+from nf_edge.backends.quantized_weights import LazyWeights
 from nf_edge.core import resources
 from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.quantization import snr
+from nf_edge.quantization.layer_report import LayerReport
 
 QUANTIZING = {name: load_recipe(name) for name in resources.names("recipes") if load_recipe(name).quantize}
 # What is compiled for an NPU has tests of its own (test_ethos_u.py, test_coreml.py).
@@ -72,3 +77,27 @@ def test_the_report_names_the_layers_that_lose_most(exported):
     worst = min(known, key=lambda layer_report: layer_report["weights_snr"]["value"])
     line = f"of weights (planned): {worst['module']} {worst['weights_snr']['value']:.1f} dB, "
     assert line in (artifact.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_lowered_weights_are_computed_for_many_rows_at_once_with_the_same_ratios(checkpoint, monkeypatch):
+    network = checkpoint("wide-cls").reference()
+    modules = {name: network.get_submodule(name) for name in ("transformer.wte", "transformer.h.0.mlp.c_fc")}
+    computed = []
+
+    def rounded(name):
+        computed.append(name)
+        return modules[name].weight.half().float()
+
+    lowered = LazyWeights({name: partial(rounded, name) for name in modules})
+    rows = [(np.full((1, length), length), np.ones((1, length), dtype=np.int64)) for length in range(2, 12)]
+    layer_reports = [LayerReport(name, "int8") for name in modules]
+    at_once = snr.with_errors(layer_reports, network, lowered, rows)
+    # Once for the ratio of the weights, and once for the ratio of the outputs.
+    assert sorted(computed) == sorted([*modules, *modules])
+    monkeypatch.setattr(snr, "KEPT", 0)
+    assert snr.with_errors(layer_reports, network, lowered, rows) == at_once
+    # The ratio of the table's outputs is that of the rows' tokens.
+    table, ids = modules["transformer.wte"].weight, np.concatenate([row.flatten() for row, _ in rows])
+    signal, error = table[ids].double(), (table - table.half().float())[ids].double()
+    decibels = 10 * np.log10(float(signal.square().sum() / error.square().sum()))
+    assert at_once[0].output_snr.value == pytest.approx(decibels)

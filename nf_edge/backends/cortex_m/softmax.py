@@ -8,6 +8,8 @@ binary point; an exponential has none.
 import torch
 from torch import Tensor
 
+from nf_edge.core.errors import BadInput
+
 ONE = 2**31 - 1
 LOWEST, HIGHEST = -128, 127
 # Bits of an exponent: before the binary point, after it, and below a quarter.
@@ -33,12 +35,22 @@ def softmax_int8(
 ) -> Tensor:
     """`cortex_m::softmax` along the last dimension: int8 scores → int8 probabilities in steps of 1/256.
 
-    `dim` and the zero points have no effect; they are in the operator's signature.
-
     Args:
+        dim: the last dimension, or -1.
+        input_zero_point: without effect, because only differences of scores count.
+        output_zero_point: -128; the kernel has no other.
         multiplier, shift: fixed-point factor that converts a score less the largest score to an exponent.
         least: the smallest of these differences whose exponential is not 0.
+
+    Raises:
+        BadInput: the kernel would ignore `dim` or `output_zero_point`.
     """
+    if dim not in (-1, scores.dim() - 1) or output_zero_point != LOWEST:
+        raise BadInput(
+            f"a softmax has dimension {dim} and zero point {output_zero_point}, but CMSIS-NN computes "
+            f"it along the last dimension, with zero point {LOWEST}",
+            fix="export the model again",
+        )
     difference = scores.long() - scores.amax(dim=-1, keepdim=True).long()
     exponentials = _exp(_high_product(difference.clamp(min=least) << shift, torch.tensor(multiplier)))
     counted = difference >= least

@@ -63,8 +63,8 @@ class EthosUSpec(BackendSpec):
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
         # The NPU's memory is the largest of three: the inner layer with input and output; Q, K, V, results
         # and scores; a language model's logits and their inputs.
-        met = max(high * (high - low) for queries in layers for low, high in queries)
-        scores = met * max(heads for heads, _ in config.layer_sizes)
+        pairs = max(high * (high - low) for queries in layers for low, high in queries)
+        scores = pairs * max(heads for heads, _ in config.layer_sizes)
         logits = input_shape.length * config.vocab_size if config.is_language_model else 0
         size = ACTIVATION_BYTES[activations]
         workspace = size * max(

@@ -14,12 +14,11 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.errors import AccuracyGate
 from nf_edge.measure.accuracy.divergence import OVERFLOWS, not_finite_text
 from nf_edge.measure.accuracy.last_logits import LastLogits
-from nf_edge.measure.accuracy.predict import step_by_step
+from nf_edge.measure.accuracy.predict import padded, step_by_step
 from nf_edge.measure.accuracy.predictions import NOTHING, predicted
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.checkpoint import release_weights
 from nf_edge.model.config import Task
-from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row, Rows
 from nf_edge.model.data.sources import name_of
 from nf_edge.model.finite import finite
@@ -151,13 +150,16 @@ def _expected(
     if input_shape.cached and isinstance(reference, CausalLM):
         network = LastLogits(reference, STEPS + 1)
     kept: list[tuple[Row, np.ndarray]] = []
+    size = 0
     for number, row in enumerate(rows.rows):
         run = partial(finite, network, rows=rows.source, first=number)
-        kept.append((row, _expected_of(run, input_shape, row, reference.config.pad_token_id)))
-        if sum(logits.nbytes for _, logits in kept) >= KEPT:
+        logits = _expected_of(run, input_shape, row, reference.config.pad_token_id)
+        kept.append((row, logits))
+        size += logits.nbytes
+        if size >= KEPT:
             release_weights(reference)
             yield from kept
-            kept = []
+            kept, size = [], 0
     release_weights(reference)
     yield from kept
 
@@ -177,7 +179,7 @@ def _expected_of(
     if input_shape.cached:
         last: np.ndarray = run(torch.tensor([row.input_ids]))[0].numpy()
         return np.concatenate([last[-1:], last[max(length - STEPS, 0) - length :]])
-    ids, mask = _padded(row, input_shape, pad_token_id)
+    ids, mask = padded(row, input_shape, pad_token_id)
     logits: np.ndarray = run(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
     # Logits at padded positions are undefined.
     return logits if logits.ndim == 1 else logits[:length]
@@ -201,12 +203,8 @@ def _logits_of(
         if before:
             artifact.feed(row.input_ids[:before], 0)
         return np.concatenate([at_once[None], step_by_step(artifact, row.input_ids, before)])
-    logits = artifact.run(*_padded(row, input_shape, pad_token_id))[0]
+    logits = artifact.run(*padded(row, input_shape, pad_token_id))[0]
     return logits if logits.ndim == 1 else logits[:length]
-
-
-def _padded(row: Row, input_shape: InputShape, pad_token_id: int | None) -> tuple[np.ndarray, np.ndarray]:
-    return pad([row], pad_token_id, None if input_shape.dynamic_length else input_shape.length)
 
 
 def _same_answer(expected: np.ndarray, actual: np.ndarray, task: Task) -> bool:

@@ -135,9 +135,16 @@ def _next_tokens(
 
 def _run(session: Session, input_shape: InputShape, config: ModelConfig, row: Row) -> np.ndarray:
     """The artifact's logits of one row: [1, C], or [1, T, V] of a language model."""
-    return session.run(
-        *pad([row], config.pad_token_id, None if input_shape.dynamic_length else input_shape.length)
-    )
+    return session.run(*padded(row, input_shape, config.pad_token_id))
+
+
+def padded(row: Row, input_shape: InputShape, pad_token_id: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """The ids and the mask of a row, int64 [1, T] each, padded if the artifact has a fixed length.
+
+    Args:
+        pad_token_id: the token that pads a row; None: 0.
+    """
+    return pad([row], pad_token_id, None if input_shape.dynamic_length else input_shape.length)
 
 
 def step_by_step(decoder: Decoder, tokens: Sequence[int], fed: int = 0) -> np.ndarray:
