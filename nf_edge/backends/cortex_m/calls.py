@@ -49,8 +49,8 @@ def _layer(config: ModelConfig, heads: int, length: int, rows: int, output: str)
     yield _quantize(3)
     yield from _queries(config, picks)
     for block, (low, high) in enumerate(blocks):
-        whole_keys = high == length or not masked
-        sliced = 0 if len(blocks) == 1 else 1 if whole_keys else 3
+        all_keys = high == length or not masked
+        sliced = 0 if len(blocks) == 1 else 1 if all_keys else 3
         for _ in range(sliced):
             yield Call("aten::slice_copy.Tensor_out", 7, (3,), scalars=4)
         yield from _attention(config, heads, high - low, masked, first=block == 0)

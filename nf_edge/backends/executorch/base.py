@@ -41,7 +41,9 @@ class ExecutorchBackend(Backend):
     runtime_title = "ExecuTorch"
     traces = True
     verifies_graph: ClassVar[bool] = True
-    """Whether ExecuTorch checks that the graph has only its core operators, in a tenth of the time."""
+    """Whether ExecuTorch checks that the graph has only its core operators; the check takes a tenth of the
+    lowering's time.
+    """
     namespace: ClassVar[str] = ""
     """The namespace of the backend's operators; "" if there are none.  Reports count these operators as
     delegated, although no delegate runs them.

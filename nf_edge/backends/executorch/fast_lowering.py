@@ -108,6 +108,7 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
             self.passes = [each for each in self.passes if _may_change(each, self.exported_program.graph)]
             return super().transform()
 
+    # ExecuTorch has no options for these steps.  `patch.object` fails if ExecuTorch renames one of them.
     with (
         patch.object(xnnpack_preprocess, "XNNPACKPassManager", PassManager),
         patch.object(ExportedProgram, "run_decompositions", run_decompositions),
