@@ -129,9 +129,11 @@ def _linear(*, bias: bool = True, image_before: bool = True, rows_after: bool = 
     """One call for a linear layer as a convolution, and optionally the views of its input and its result."""
     views = (*((4,) if image_before else ()), *((3,) if rows_after else ()))
     constants = (4, 1, 1, *((1,) if bias else ()))
-    absent = 0 if bias else 1
+    scalars = 4 if bias else 5
+    # The padding is (0, 0).
+    absent = 2 if bias else 3
     name = "cortex_m::quantized_conv2d_nhwc.out"
-    return Call(name, 15, (*views, 1, 4), 4 + absent, lists=(2, 2, 2), constants=constants, absent=absent)
+    return Call(name, 15, (*views, 1, 4), scalars, lists=(2, 2, 2), constants=constants, absent=absent)
 
 
 def _norm() -> Call:
@@ -148,7 +150,7 @@ def _product() -> Call:
 
 
 def _transpose(views: int = 0) -> Call:
-    return Call("cortex_m::transpose.out", 4, (3,) * (1 + views), lists=(3,))
+    return Call("cortex_m::transpose.out", 4, (3,) * (1 + views), lists=(3,), absent=1)
 
 
 def _quantize(rank: int, views: int = 0) -> Call:

@@ -34,7 +34,7 @@ class Call:
         lists: lengths of its lists of integers; each integer is a value of the program too.
         tensor_lists: lengths of its lists of tensors.
         constants: ranks of the constants that this call adds.
-        absent: how many of `scalars` are None, 0 or False.
+        absent: how many of its scalars and of the integers in its lists are None, 0 or False.
     """
 
     operator: str
@@ -112,7 +112,7 @@ def answer(config: ModelConfig, output: str) -> Iterator[Call]:
         yield from last_token()
         yield Call("aten::mul.out", 4, (3, 3))
         yield _sum()
-    yield Call("aten::permute_copy.out", 4, (2,), lists=(2,), constants=(2,))
+    yield Call("aten::permute_copy.out", 4, (2,), lists=(2,), constants=(2,), absent=1)
     yield Call("aten::mm.out", 4, (2,))
 
 
@@ -139,7 +139,7 @@ def _embedding(rank: int, indices: int) -> Call:
 
 
 def _cast() -> Call:
-    return Call("dim_order_ops::_to_dim_order_copy.out", 5, (2,), scalars=1, lists=(2,), absent=1)
+    return Call("dim_order_ops::_to_dim_order_copy.out", 5, (2,), scalars=1, lists=(2,), absent=2)
 
 
 def _sum() -> Call:
