@@ -42,12 +42,28 @@ def test_the_size_of_an_onnx_file_is_known_within_one_percent(name, recipe, expo
 @pytest.mark.parametrize(
     ("name", "recipe"),
     # `digits` is trained: untrained models have equal constants, which a file stores once.
-    [("digits", "xnnpack-int8"), ("wide-lm", "nf-int8"), ("wide-lm", "xnnpack-8da4w")],
+    [
+        ("digits", "xnnpack-int8"),
+        ("digits", "cortex-m-int8"),
+        ("cls-last-not-pad", "xnnpack-fp32"),
+        ("wide-lm", "nf-int8"),
+        ("wide-lm", "xnnpack-8da4w"),
+    ],
 )
-def test_the_size_of_a_delegated_program_is_known_within_one_percent(name, recipe, exported):
+def test_the_size_of_a_program_is_known_within_one_percent(name, recipe, exported):
     artifact = exported(name, recipe)
     plan = predicted(artifact.manifest.config, load_recipe(recipe))
     assert plan.file == pytest.approx(artifact.manifest.model.bytes, rel=ONE_PERCENT)
+
+
+@pytest.mark.slow
+def test_a_layer_for_one_token_has_neither_a_mask_nor_the_calls_of_other_layers(exported):
+    file = exported("uneven-cls", "cortex-m-int8").runnable()
+    plan = file.backend.plan(file.file, file.config, file.input_shape)
+    expected = predicted(file.config, file.recipe)
+    assert expected.program == pytest.approx(plan.program, rel=0.05)
+    # The model is untrained: some of its constants are equal, and the file stores them once.
+    assert expected.weights == pytest.approx(plan.weights, rel=0.1)
 
 
 def test_the_report_says_which_parts_of_the_file_are_counted(run):
@@ -101,7 +117,7 @@ def test_a_shape_that_no_count_was_derived_from_is_known_within_one_percent(trai
 
 
 @pytest.mark.slow
-def test_a_delegated_program_of_such_a_shape_is_known_within_one_percent(trained_like, tmp_path):
+def test_a_program_of_such_a_shape_is_known_within_one_percent(trained_like, tmp_path):
     checkpoint = trained_like(**(SHAPE | {"n_layer": 3}), noise={"kind": "pairwise"})
     recipe = load_recipe("xnnpack-8da8w")
     lower(Job.of(checkpoint, recipe, None), tmp_path / "model.pte")

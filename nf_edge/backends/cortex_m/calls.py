@@ -65,7 +65,8 @@ def _layer(config: ModelConfig, heads: int, length: int, rows: int, output: str)
     yield _quantize(3)
     yield _linear(rows_after=False)
     # One token's image has another layout before and after the activation.
-    yield Call("cortex_m::quantized_activation.out", 4, (1, 4) if every else (1, 4, 4, 4))
+    images = (4,) if every else (4, 4, 4)
+    yield Call("cortex_m::quantized_activation.out", 4, images, constants=(1,))
     yield _linear(image_before=False)
     yield _add()
     yield _dequantize()
@@ -107,7 +108,7 @@ def _attention(config: ModelConfig, heads: int, queries: int, masked: bool, firs
     if relative or masked:
         same_shape = relative or heads == 1
         # Otherwise the bias has one value per channel: a view before and after, and two constants.
-        yield _add((3, 3) if same_shape else (4, 4, 4, 3, 3))
+        yield _add((3,), (3,)) if same_shape else _add((4, 4, 3), (4, 3))
     if not masked and not (config.causal and config.noise.kind == "relative"):
         yield _add((4, 4, 4, 3))
     yield Call("cortex_m::softmax.out", 9, (3,), scalars=6)
@@ -129,17 +130,19 @@ def _linear(*, bias: bool = True, image_before: bool = True, rows_after: bool = 
     views = (*((4,) if image_before else ()), *((3,) if rows_after else ()))
     constants = (4, 1, 1, *((1,) if bias else ()))
     scalars = 4 if bias else 5
+    # The padding is (0, 0).
+    absent = 2 if bias else 3
     name = "cortex_m::quantized_conv2d_nhwc.out"
-    return Call(name, 15, (*views, *constants, 1, 4), scalars, lists=(2, 2, 2))
+    return Call(name, 15, (*views, 1, 4), scalars, lists=(2, 2, 2), constants=constants, absent=absent)
 
 
 def _norm() -> Call:
     name = "aten::native_layer_norm.out"
-    return Call(name, 9, (1, 1, 3, 3, 3), scalars=1, lists=(1,), tensor_lists=(3,))
+    return Call(name, 9, (3, 3, 3), scalars=1, lists=(1,), tensor_lists=(3,), constants=(1, 1))
 
 
-def _add(ranks: tuple[int, ...] = (3,)) -> Call:
-    return Call("cortex_m::quantized_add.out", 15, ranks, scalars=11)
+def _add(ranks: tuple[int, ...] = (3,), constants: tuple[int, ...] = ()) -> Call:
+    return Call("cortex_m::quantized_add.out", 15, ranks, scalars=11, constants=constants, absent=1)
 
 
 def _product() -> Call:
@@ -147,7 +150,7 @@ def _product() -> Call:
 
 
 def _transpose(views: int = 0) -> Call:
-    return Call("cortex_m::transpose.out", 4, (3,) * (1 + views), lists=(3,))
+    return Call("cortex_m::transpose.out", 4, (3,) * (1 + views), lists=(3,), absent=1)
 
 
 def _quantize(rank: int, views: int = 0) -> Call:

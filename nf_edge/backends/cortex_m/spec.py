@@ -38,8 +38,9 @@ class CortexMSpec(BackendSpec):
         queries = query_blocks(input_shape.length, ROWS if config.causal else None)
         blocks = len(queries)
         weights = cortex_m_weights(config, sizes, precision_of, queries)
+        calls = calls_of(config, input_shape, ROWS)
+        program = cortex_m_bytes(calls)
         tables = cortex_m_tables(sizes.table_bytes(precision_of), input_shape.length)
-        program = cortex_m_bytes(config, queries)
         # The largest of four: both tables' rows and their sum in float32, with int8 activations and token
         # ids; the inner layer before and after GELU; Q, K, V and scores before and after masking; logits.
         logits = 5 * input_shape.length * config.vocab_size if config.is_language_model else 0
@@ -49,7 +50,6 @@ class CortexMSpec(BackendSpec):
             2 * sizes.scores // blocks + 5 * sizes.hidden,
             logits,
         )
-        calls = calls_of(config, input_shape, ROWS)
         pools = Pools(arenas, method_bytes(calls), temporary_bytes(call.arguments for call in calls))
         firmware = self.firmware((call.operator for call in calls), input_shape.length)
         notes = (FIRMWARE_NOTE + firmware.note,)

@@ -15,6 +15,7 @@ from nf_edge.backends.coverage.coverage import Coverage
 from nf_edge.backends.eager import eager
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.capture import capture
+from nf_edge.backends.executorch.constant_methods import constant_methods
 from nf_edge.backends.executorch.event_tracer import TracedFile
 from nf_edge.backends.executorch.memory_planning import memory_planning_pass
 from nf_edge.backends.executorch.operator_libraries import require_operators
@@ -40,7 +41,9 @@ class ExecutorchBackend(Backend):
     runtime_title = "ExecuTorch"
     traces = True
     verifies_graph: ClassVar[bool] = True
-    """Whether ExecuTorch checks that the graph has only its core operators, in a tenth of the time."""
+    """Whether ExecuTorch checks that the graph has only its core operators; the check takes a tenth of the
+    lowering's time.
+    """
     namespace: ClassVar[str] = ""
     """The namespace of the backend's operators; "" if there are none.  Reports count these operators as
     delegated, although no delegate runs them.
@@ -86,9 +89,7 @@ class ExecutorchBackend(Backend):
         from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
 
         exported = capture(program, input_shape)
-        constants = (
-            executorch_decoder.constant_methods(config, input_shape.length) if input_shape.cached else None
-        )
+        constants = constant_methods(config, input_shape.length) if input_shape.cached else None
         edge = to_edge_transform_and_lower(
             exported,
             partitioner=[self.partitioner(recipe)],

@@ -83,24 +83,6 @@ def example(capacity: int) -> tuple[tuple[Tensor, Tensor], Any]:
     return (tokens, torch.zeros(1, dtype=torch.int64)), ({1: length} if length else None, None)
 
 
-def constant_methods(config: ModelConfig, capacity: int) -> dict[str, Any]:
-    """Constant methods of a program for ExecuTorch's TextLLMRunner."""
-    methods: dict[str, Any] = {
-        "get_max_seq_len": capacity,
-        "get_max_context_len": capacity,
-        "get_vocab_size": config.vocab_size,
-        "use_kv_cache": True,
-        "use_sdpa_with_kv_cache": False,
-        # A prompt is fed in one call.
-        "enable_dynamic_shape": True,
-    }
-    if config.bos_token_id is not None:
-        methods["get_bos_id"] = config.bos_token_id
-    if config.end_tokens:
-        methods["get_eos_ids"] = list(config.end_tokens)
-    return methods
-
-
 class ExecutorchDecoder(Decoder):
     """A decoder that runs a DecoderProgram, loaded from its file."""
 

@@ -36,6 +36,16 @@ def _has_four_dimensions(node: Node) -> bool:
     return getattr(node.meta.get("val"), "ndim", 0) == 4
 
 
+def _gets_four_dimensions(node: Node) -> bool:
+    """Whether a node has four dimensions, or gets them from `Conv1dUnsqueezePass`."""
+    return _has_four_dimensions(node) or _calls("convolution")(node)
+
+
+def _may_be_copy(node: Node) -> bool:
+    """Whether a node may be a copy into another memory format, or get such copies around it."""
+    return _gets_four_dimensions(node) or _calls("to_copy", "to_dim_order_copy")(node)
+
+
 def _has_custom_metadata(node: Node) -> bool:
     return "custom" in node.meta
 
@@ -60,8 +70,8 @@ LOOKS_FOR: dict[str, MayChange] = {
     "PReLUReshapePass": _calls("prelu"),
     # It tags the memory formats of tensors with four dimensions, and adds copies between the formats.  The
     # next pass removes such copies.
-    "ChannelsLastTaggedReshapePass": _has_four_dimensions,
-    "RemoveRedundantCopyPass": _has_four_dimensions,
+    "ChannelsLastTaggedReshapePass": _gets_four_dimensions,
+    "RemoveRedundantCopyPass": _may_be_copy,
 }
 
 
@@ -98,6 +108,7 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
             self.passes = [each for each in self.passes if _may_change(each, self.exported_program.graph)]
             return super().transform()
 
+    # ExecuTorch has no options for these steps.  `patch.object` fails if ExecuTorch renames one of them.
     with (
         patch.object(xnnpack_preprocess, "XNNPACKPassManager", PassManager),
         patch.object(ExportedProgram, "run_decompositions", run_decompositions),

@@ -139,8 +139,8 @@ class OpenVino(OpenVinoSpec, ExecutorchBackend):
             # The cache is in the arenas.
             arenas=arenas - cache,
             workspace=None,
-            # Loading reads the compiled graph into memory.
-            load_peak=len(content) + loaded,
+            # Loading allocates the buffers first, and then reads the compiled graph into memory.
+            load_peak=len(content) + loaded + arenas,
             notes=NOTES,
         )
 

@@ -73,6 +73,7 @@ class OpenVinoSpec(BackendSpec):
             # and added to masks.
             workspace += 4 * (2 if input_shape.cached else 3) * sizes.scores
         loaded = inside + packed - late + of_layers(graph.loaded, config)
+        arenas = delegate_arena(config, input_shape, cache)
         return MemoryPlan(
             program=program,
             weights=inside,
@@ -80,10 +81,10 @@ class OpenVinoSpec(BackendSpec):
             mapped=0,
             loaded=loaded,
             cache=cache,
-            arenas=delegate_arena(config, input_shape, cache),
+            arenas=arenas,
             workspace=workspace,
-            # Loading reads the compiled graph into memory.
-            load_peak=program + inside + loaded,
+            # Loading allocates the buffers first, and then reads the compiled graph into memory.
+            load_peak=program + inside + loaded + cache + arenas,
             notes=NOTES,
         )
 

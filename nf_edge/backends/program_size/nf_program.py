@@ -5,9 +5,9 @@ The object counts are those of programs that the backend lowered.  Each layer ad
 
 from collections import Counter
 
+from nf_edge.backends.executorch.constant_methods import constant_methods
 from nf_edge.backends.input_shape import CacheDtype
 from nf_edge.backends.precisions import Precisions
-from nf_edge.backends.program_size.methods import constant_methods
 from nf_edge.backends.program_size.pieces import counts
 from nf_edge.backends.program_size.pte import XnnpackProgram
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS
@@ -57,6 +57,17 @@ MEAN = counts(
     "activation1:2 activation2:7 activation3:5 call3:4 call5:3 call6:4 constant1:2 delegate:3 flag:2 "
     "node2:1 node3:2 nothing:9 number:10 numbers1:3 numbers2:1 shape3:1 value2:6 value3:5"
 )
+# The mask of a classifier that skips pad tokens, and its operators.
+SKIPPED_PADS = counts(
+    "activation1:1 activation2:7 call4:4 call5:4 flag:1 nothing:5 number:5 numbers1:1 numbers2:2"
+)
+SKIPPING = (
+    "aten::ne.Scalar_out",
+    "dim_order_ops::_to_dim_order_copy.out",
+    "aten::mul.out",
+    "aten::amax.out",
+    "aten::le.Tensor_out",
+)
 OPERATORS = (
     "aten::sym_size.int",
     "aten::sum.IntList_out",
@@ -96,19 +107,23 @@ def program_of(
     operators: tuple[str, ...],
     joined: bool,
 ) -> XnnpackProgram:
-    """Describe a program that has these objects and also the lookups of both embedding tables.
+    """Describe a program that has these objects, the lookups of both embedding tables and the mask of pads.
 
     Args:
-        total: the number of each kind of object; the lookups are added in place.
+        total: the number of each kind of object; the further objects are added in place.
         cache: dtype of the model's cache; None without a cache.
-        operators: names of the operators, except those of the lookups.
+        operators: names of the operators, except those of the further objects.
         joined: whether one delegate has both linear layers of an MLP.
     """
     tables = [precision_of[name].stored for name in (TOKENS, POSITIONS)]
     for bits in tables:
         total.update(FLOAT_TABLE if bits is None else TABLE)
+    if config.pooled_token == "last_not_pad" and not config.is_language_model:
+        total.update(SKIPPED_PADS)
+        operators = (*operators, *SKIPPING)
     names = (*operators, *dict.fromkeys(LOOKUPS[bits] for bits in tables))
-    return XnnpackProgram(total, names, joined, constant_methods(config) if cache is not None else ())
+    methods = tuple(constant_methods(config, config.n_positions)) if cache is not None else ()
+    return XnnpackProgram(total, names, joined, methods)
 
 
 def _model(config: ModelConfig, cached: bool) -> Counter[str]:

@@ -29,14 +29,10 @@ class Axes:
     Attributes:
         batch: the rows.
         length: the tokens of a row.
-        past: the tokens in the cache.
-        keys: the tokens in the cache and the new tokens.
     """
 
     batch: int | str
     length: int | str
-    past: str = "s00"
-    keys: str = "s00 + s00"
 
     @classmethod
     def of(cls, input_shape: InputShape) -> "Axes":
@@ -57,7 +53,7 @@ class OnnxGraph:
         cache: CacheDtype | None,
     ) -> None:
         self.config, self.precisions, self.cache = config, precision_of, cache
-        self.input_shape, self.axes, self.graph = input_shape, Axes.of(input_shape), Graph()
+        self.axes, self.graph = Axes.of(input_shape), Graph()
         quantized = any(precision_of[name].stored is not None for name in precision_of)
         self.linear = Linear(self.graph, precision_of, quantized)
         self.prefix = "model." if cache is not None else ""

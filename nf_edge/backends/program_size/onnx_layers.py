@@ -27,17 +27,13 @@ def onnx_bytes(
     """
     program = OnnxGraph(config, input_shape, precision_of, cache)
     x = program.inputs()
-    one = _outputs_one_token(config, cache)
+    one = input_shape.outputs_one_token(config)
     for index in range(config.n_layer):
         x = _layer(program, x, index, one and index == config.n_layer - 1)
     width = config.n_embd
     x = program.norm(x, "transformer.ln_f", [program.axes.batch, 1 if one else program.axes.length, width])
     program.head(x)
     return MODEL + (QUANTIZED if program.linear.by_ort else 0) + program.graph.bytes + program.small
-
-
-def _outputs_one_token(config: ModelConfig, cache: CacheDtype | None) -> bool:
-    return cache is not None if config.is_language_model else config.outputs_one_token
 
 
 def _layer(program: OnnxGraph, x: str, index: int, one: bool) -> str:
@@ -125,13 +121,13 @@ def _attention(program: OnnxGraph, x: str, index: int, one: bool) -> str:
     flat = [program.reshape(key, merged, "val_33"), program.reshape(views[-1], merged, "val_33")]
     bias = _relative(program, index, heads, one) if config.noise.kind == "relative" else ""
     rows: Shape = [axes.batch, 1, heads * size] if one and program.cache is None else merged
-    asked = flat[0]
+    query_rows = flat[0]
     if query or standard or (one and program.cache is None):
         source = program.transpose(query[0], many) if query else views[0]
         if one and program.cache is None:
             source = _selected(program, source, [axes.batch, 1, heads, size])
-        asked = program.reshape(source, rows, "val_33")
-    y = _product(program, [asked, *flat], index, heads, rows, bias)
+        query_rows = program.reshape(source, rows, "val_33")
+    y = _product(program, [query_rows, *flat], index, heads, rows, bias)
     y = program.reshape(y, [*rows[:2], heads, size], "val_20")
     if one and program.cache is not None:
         y = _selected(program, y, [axes.batch, 1, heads, size])

@@ -57,7 +57,7 @@ def is_gelu_new(activation: nn.Module) -> bool:
 
 class Xnnpack(XnnpackSpec, ExecutorchBackend):
     library = "XNNPACK"
-    # Every export runs its artifact.
+    # `require_operators` rejects operators without a kernel, and every export runs its file.
     verifies_graph = False
     attention_form = TWO_PRODUCTS
     leaves = REASONS

@@ -100,8 +100,8 @@ class Program(ABC):
         """Add the selection of the output token from rows [1, T, ...]; `size` is the bytes of the result."""
         if self.last is None:
             return self.graph.op([rows], size)
-        found = self.graph.op([rows, self.graph.op((), LONG), self.last], size)
-        return self.graph.op([found], size)
+        selected = self.graph.op([rows, self.graph.op((), LONG), self.last], size)
+        return self.graph.op([selected], size)
 
     def _hide_last_pads(self, mask: Node) -> None:
         """Add the nodes that hide pad tokens at a text's end from pooling and, if causal, from attention."""
