@@ -77,9 +77,11 @@ def _device_option(name: str, *, default: str = "") -> Option:
 device_option = _device_option("device")
 devices_option = _device_option("devices", default="all bundled devices and yours")
 
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an earlier or unfinished result.")
+
 page_options = together(
     click.option("--html", type=PATH, metavar="FILE", help="Also write the results to a page, with charts."),
-    click.option("--overwrite", is_flag=True, help="Replace an earlier page at FILE of --html."),
+    overwrite_option,
 )
 
 
@@ -91,10 +93,6 @@ def out_option(what: str, *, required: bool = False) -> Option:
     """
     return click.option("-o", "--out", type=PATH, required=required, help=f"{what}.")
 
-
-overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Replace an earlier or unfinished result at OUT."
-)
 
 resume_option = click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 

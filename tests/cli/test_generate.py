@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import backend_for
-from nf_edge.backends.executorch.decoder import constant_methods
+from nf_edge.backends.executorch.constant_methods import constant_methods
 from nf_edge.core import resources
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import ModelConfig, TorchDecoder, load_checkpoint, save_checkpoint
