@@ -1,5 +1,7 @@
 """Fixtures and helpers for all tests: the command line, models of many shapes, artifacts made once."""
 
+import copy
+import functools
 import gc
 import hashlib
 import io
@@ -18,6 +20,7 @@ import pytest
 import torch
 import yaml
 from hypothesis import settings
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import REGISTRY, missing_packages
@@ -74,14 +77,38 @@ def pytest_collection_finish():
     gc.set_threshold(200_000, 50, 1000)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def onnx_functions_once():
+    """What PyTorch can translate into ONNX, listed once: each export lists it anew, for half a second."""
+    listed = functools.cache(ONNXRegistry.from_torchlib)
+
+    def copied(**version):
+        registry = copy.copy(listed(**version))
+        registry.functions = {name: [*each] for name, each in registry.functions.items()}
+        return registry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(copied))
+        yield
+
+
 def pytest_collection_modifyitems(items):
-    """Mark tests slow that make a .pte: by a recipe among their parameters, or in their code."""
+    """Mark tests slow that make a .pte (by a recipe among their parameters, or in their code).
+
+    Of a test with several cases that each export, only the first is quick.
+    """
+    exporting = set()
     for item in items:
         values = [*item.callspec.params.values()] if hasattr(item, "callspec") else []
         if "exported" in item.fixturenames:
             values += item.function.__code__.co_consts
         if any(isinstance(value, str) and value.partition("+")[0] in EXECUTORCH for value in values):
             item.add_marker(pytest.mark.slow)
+        elif {"exported", "export"} & {*item.fixturenames} and not item.get_closest_marker("slow"):
+            case = (item.path, item.originalname)
+            if case in exporting:
+                item.add_marker(pytest.mark.slow)
+            exporting.add(case)
 
 
 class Finished(NamedTuple):

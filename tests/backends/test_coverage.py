@@ -64,6 +64,7 @@ def test_what_a_program_multiplies_is_counted_as_the_formulas_of_the_network_say
     assert counted == products(config, RANDOM_LENGTH)
 
 
+@pytest.mark.slow
 def test_onnx_runtime_counts_one_row_of_the_longest_though_it_takes_any_number(exported):
     artifact = exported("wide-cls", "onnx-int8-dynamic")
     coverage, config = artifact.manifest.coverage, artifact.manifest.config

@@ -80,6 +80,7 @@ def test_a_prompt_may_come_in_pieces_and_fill_every_position(name, recipe, subje
         assert off(decoder.feed(ids[piece:], piece), whole[-1]) <= TOLERANCE
 
 
+@pytest.mark.slow
 @each_recipe
 def test_going_back_forgets_what_came_after(recipe, subject):
     decoder, ids, whole = subject("lm-relative", recipe)
@@ -161,6 +162,7 @@ def test_a_pte_holds_the_cache_once_and_updates_it_in_place(recipe, exported, ch
         assert line["planned"]["value"] == line["predicted"]["value"] == size
 
 
+@pytest.mark.slow
 def test_head_sizes_that_are_multiples_of_eight_get_group_query_attention(exported):
     for name, operator in (("wide-lm", "GroupQueryAttention"), ("lm-none", "MultiHeadAttention")):
         graph = onnx.load(exported(name, "onnx-fp32").model_file).graph

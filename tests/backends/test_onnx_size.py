@@ -35,7 +35,7 @@ def test_the_size_that_is_told_is_that_of_the_file(exported):
     assert math.isclose(artifact.manifest.model.bytes, size, rel_tol=0.02)
 
 
-@pytest.mark.parametrize("recipe", ["onnx-fp32", "onnx-int4"])
+@pytest.mark.parametrize("recipe", ["onnx-fp32", pytest.param("onnx-int4", marks=pytest.mark.slow)])
 def test_weights_that_the_exporter_would_put_beside_the_file_are_in_it(
     recipe, checkpoint, tmp_path, monkeypatch, lowered_to_onnx_once
 ):

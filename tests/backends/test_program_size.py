@@ -108,6 +108,7 @@ SHAPE = {
 }
 
 
+@pytest.mark.slow
 def test_a_shape_that_no_count_was_derived_from_is_known_within_one_percent(trained_like, tmp_path):
     checkpoint = trained_like(**SHAPE, noise={"kind": "lowrank", "rank": 2})
     recipe = load_recipe("onnx-int4")

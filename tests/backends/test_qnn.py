@@ -76,6 +76,7 @@ def test_ranges_are_seen_on_the_longest_and_the_shortest_row_too():
     assert one[1].tolist() == [[1] + [0] * 7]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["lowrank", pytest.param("standard", marks=pytest.mark.slow)])
 @torch.no_grad()
 def test_a_prompt_in_chunks_and_steps_upon_it_are_answered_through_the_cache(noise, random_network, tmp_path):

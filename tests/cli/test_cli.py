@@ -335,6 +335,7 @@ def test_what_libraries_print_is_not_among_the_results(capfd):
     assert (elsewhere.getvalue(), capfd.readouterr().out) == ("a result\n", "another")
 
 
+@pytest.mark.slow
 def test_running_an_onnx_artifact_leaves_nothing_in_the_users_home(exported, tmp_path, monkeypatch):
     # First of all: this process itself must not import ONNX Runtime with telemetry on.
     model = exported("lm-none", "onnx-fp32+all").model_file

@@ -248,6 +248,7 @@ def often_ended(text_lm, tmp_path_factory):
     return folder / "lm", folder / "onnx", ends, ids[: first + 1]
 
 
+@pytest.mark.slow
 def test_it_stops_at_any_end_of_a_text(often_ended, generated):
     lm, artifact, _, ids = often_ended
     for source in (lm, artifact):

@@ -238,6 +238,7 @@ def test_the_divergence_is_that_of_the_files_own_logits_from_pytorchs(
         assert low < after / before < high
 
 
+@pytest.mark.slow
 def test_of_a_single_text_there_is_a_divergence_and_no_interval(run, exported, checkpoint, rows):
     path, _ = rows(checkpoint("eight-none").config, count=1)
     artifact = exported("eight-none", "onnx-int4").path
@@ -270,6 +271,7 @@ def test_without_a_reference_the_flag_is_named(run, exported, checkpoint, rows):
     assert "--reference" in done.err
 
 
+@pytest.mark.slow
 def test_what_has_no_accuracy_says_so(exported, checkpoint, rows, check):
     case = "cls-regression-of-three"
     path, _ = rows(checkpoint(case).config)

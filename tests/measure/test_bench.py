@@ -176,6 +176,7 @@ def test_both_sides_are_asked_the_same_ids_turn_about(exported, bench, monkeypat
     assert all(pairs[i][0][0] is not pairs[i + 4][0][0] for i in range(len(pairs) - 4))
 
 
+@pytest.mark.slow
 def test_of_three_each_is_asked_in_turn_and_the_first_is_compared_with_both_others(
     exported, bench, monkeypatch
 ):
@@ -234,6 +235,7 @@ def test_a_classifier_has_no_decoding_and_that_is_said(recipe, exported, bench, 
     assert "decoding was not timed: " in done.out
 
 
+@pytest.mark.slow
 def test_a_language_model_that_gives_all_logits_has_no_decoding(exported, bench):
     result = bench(exported(LM, "onnx-fp32+all"))
     assert lines_of(result, "prefill")

@@ -39,6 +39,7 @@ def losses(network, ids, length, stride):
     return np.array(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["onnx-fp32", pytest.param("onnx-fp32+all", marks=pytest.mark.slow)])
 def test_each_token_is_scored_once_with_its_windows_context_through_a_cache_or_not(
     recipe, exported, run, checkpoint, text, ids
@@ -78,6 +79,7 @@ def test_windows_score_every_token_but_the_first(stride, checkpoint, text, ids):
     assert all(len(row.input_ids) - row.scored >= least for row in rows.rows[1:])
 
 
+@pytest.mark.slow
 def test_tokens_beyond_a_limit_are_counted_and_people_are_told(run, exported, text, ids):
     done = run("check", exported("shakespeare", "onnx-fp32").path, "--data", text, "--limit", 1)
     assert done.code == 0

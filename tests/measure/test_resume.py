@@ -67,6 +67,7 @@ def test_a_resumed_check_runs_only_the_missing_rows_and_gives_the_same_report(ar
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_check_with_a_baseline_resumes_both_artifacts(artifact, exported, cache, predicted):
     baseline = exported("digits", "onnx-fp32")
     report = checked(artifact, baseline=baseline)

@@ -159,6 +159,7 @@ def test_every_stage_of_a_run_is_reported_in_order(runtime, request_count, model
     assert all(stage.elapsed_ms > 0 for stage in result.stages)
 
 
+@pytest.mark.slow
 @each_runtime
 def test_a_model_of_32_mb_takes_at_least_32_mb(runtime, tmp_path):
     network = Tagger(width=2048, layers=2)

@@ -86,6 +86,7 @@ def test_every_function_is_in_the_table_of_the_page_and_none_else():
     assert named == {name for name in nf_edge.__all__ if name[0].islower()}
 
 
+@pytest.mark.slow
 def test_the_main_job_on_the_page_has_at_most_15_lines_and_runs(tmp_path, monkeypatch, capsys):
     (code,) = re.findall(r"```python\n(.+?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 15

@@ -181,6 +181,7 @@ def test_more_positions_are_noted_and_the_fewest_decide_what_is_asked(case, chec
     assert [model["path"] for model in result["models"]] == [None, None]
 
 
+@pytest.mark.slow
 def test_checkpoints_whose_folders_have_one_name_are_told_apart(pair, run, tmp_path):
     places = [shutil.copytree(path, tmp_path / run_ / "ckpt") for path, run_ in zip(pair, "ab", strict=True)]
     done = run("compare", *places, *BRIEFLY, "-o", tmp_path / "out")
@@ -188,6 +189,7 @@ def test_checkpoints_whose_folders_have_one_name_are_told_apart(pair, run, tmp_p
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a-ckpt", "b-ckpt"}
 
 
+@pytest.mark.slow
 def test_classifiers_are_compared_without_decoding(case, run):
     done = run(
         "compare", case("cls-lowrank-last-padded"), case("cls-standard-padded"), "--json", *BRIEFLY[:4]
@@ -197,6 +199,7 @@ def test_classifiers_are_compared_without_decoding(case, run):
     assert "does not decode" in result["latency"]["no_decoding"]
 
 
+@pytest.mark.slow
 def test_a_model_over_a_devices_budget_is_compared_all_the_same_and_the_exit_code_tells(pair, run, cramped):
     done = run("compare", *pair, *BRIEFLY, "--device", cramped, "--json")
     assert done.code == 4

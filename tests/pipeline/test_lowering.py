@@ -118,6 +118,7 @@ def test_gelu_new_is_lowered_as_its_tanh_form(case, recipe, artifact_of, checkpo
     assert from_tanh < from_erf / 10
 
 
+@pytest.mark.slow
 def test_rows_of_different_lengths_share_an_onnx_batch(exported, checkpoint):
     case = "cls-relative-bidirectional-last-padded"
     session, config = session_of(exported(case, "onnx-fp32")), checkpoint(case).config

@@ -130,6 +130,7 @@ def test_a_file_that_the_recipe_does_not_give_passes_on_no_core(artifact):
     assert "not what its recipe gives" in cores_parts(report)[1].lines[-1]
 
 
+@pytest.mark.slow
 def test_both_explanations_lower_the_checkpoint_once(artifact, run, monkeypatch):
     lowered = []
     lower = lowered_again.lower
@@ -210,6 +211,7 @@ def test_options_of_explanations_need_an_explanation(run, tmp_path):
     assert "need --stages or --layers" in done.err
 
 
+@pytest.mark.slow
 def test_the_page_has_a_plot_of_the_stages_and_one_of_the_layers(artifact, run, tmp_path):
     page = tmp_path / "page.html"
     checked(run, artifact.path, "--stages", "--layers", "--html", page)

@@ -112,6 +112,7 @@ def test_a_sweep_is_not_overwritten_unasked(result, kept, run, checkpoint):
     assert (kept / "sweep.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_of_a_language_model_perplexities_are_compared_and_decoding_is_timed(checkpoint, run, tmp_path):
     model = checkpoint("eight-none")
     data = write_rows(tmp_path / "data.jsonl", model.config, 6, seed=0)
@@ -127,6 +128,7 @@ def test_of_a_language_model_perplexities_are_compared_and_decoding_is_timed(che
     assert abs(rounded - 1) > 1e-4
 
 
+@pytest.mark.slow
 def test_a_recipe_over_budget_stays_in_the_table_marked_and_the_exit_code_tells(
     checkpoint, run, cramped, tmp_path
 ):

@@ -152,6 +152,7 @@ def test_a_recipe_that_rounds_otherwise_than_recovery_did_is_another_recipe(copy
     assert needs_compression(checkpoint, finer)
 
 
+@pytest.mark.slow
 def test_what_a_compressed_checkpoint_was_made_of_is_known_by_config_and_tokenizer_too(
     text_model, text_rows, smaller, run, tmp_path
 ):

@@ -63,6 +63,7 @@ def test_outputs_lose_far_less_to_the_same_rounding(attention, signed, symmetric
     assert all(after[name] > before[name] + 2 for name in after), (before, after)
 
 
+@pytest.mark.slow
 def test_the_layer_reports_tell_it_and_the_file_has_not_one_operator_more(run, tmp_path):
     checkpoint, ids = sticking_out(tmp_path, "symmetric")
     rows = tmp_path / "rows.jsonl"

@@ -127,6 +127,7 @@ def test_outputs_lose_less_than_weights_do_and_less_than_by_the_nearest(name, pl
     assert "by GPTQ" in layer_reports["transformer.wte"]["dtype"]
 
 
+@pytest.mark.slow
 def test_a_tied_table_and_its_head_share_one_grid(exported):
     layer_reports = {
         layer_report["module"]: layer_report
@@ -140,6 +141,7 @@ def test_a_tied_table_and_its_head_share_one_grid(exported):
     assert [array.shape for array in arrays if array.size == 4000 * 128] == [(4000, 8, 16)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", GPTQ)
 def test_layers_that_groups_do_not_divide_still_fall_back_to_int8(recipe, exported):
     layer_reports = {

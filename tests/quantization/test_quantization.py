@@ -94,6 +94,7 @@ def test_logits_stay_near_pytorchs_at_every_length_whatever_the_noise(name, reci
     assert snr < 60, "it was not quantized"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["onnx-int4", pytest.param("onnx-int8-dynamic", marks=pytest.mark.slow)])
 def test_a_language_model_that_gives_all_logits_shares_its_quantized_table_with_the_head(
     recipe, exported, checkpoint
@@ -109,6 +110,7 @@ def test_a_language_model_that_gives_all_logits_shares_its_quantized_table_with_
     assert artifact.model_file.stat().st_size < 1.3 * exported("wide-lm", recipe).model_file.stat().st_size
 
 
+@pytest.mark.slow
 def test_a_tied_head_of_int4_and_a_table_of_int8_part(checkpoint, run, tmp_path):
     text = run("recipes", "show", "onnx-int4").out.replace("name: onnx-int4", "name: mixed")
     recipe = tmp_path / "mixed.yaml"
@@ -132,6 +134,7 @@ def test_padding_that_is_masked_does_not_spoil_ranges_that_are_fixed(name, recip
     assert decibels(*zip(*padded, strict=True)) > LEAST_SNR["int8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["onnx-int4", "xnnpack-8da4w"])
 def test_layers_that_groups_do_not_divide_get_int8_and_a_line_says_so(recipe, exported, both, checkpoint):
     artifact = exported("uneven-cls", recipe)
@@ -148,6 +151,7 @@ def test_layers_that_groups_do_not_divide_get_int8_and_a_line_says_so(recipe, ex
     assert decibels(*zip(*found, strict=True)) > LEAST_SNR["int4"]
 
 
+@pytest.mark.slow
 def test_a_fallback_is_int8_in_the_file_too(exported):
     graph = onnx.load(exported("uneven-cls", "onnx-int4").model_file).graph
     count = {
@@ -324,6 +328,7 @@ def test_weights_of_per_channel_with_float32_activations_are_refused_for_onnx_ru
     assert "write activations: int8_dynamic or int8_static" in done.err
 
 
+@pytest.mark.slow
 def test_a_quantized_model_of_a_fixed_length_answers_too(exported, checkpoint, run, tmp_path):
     """Its table of positions has only the rows that are used."""
     text = run("recipes", "show", "onnx-int4").out.replace("name: onnx-int4", "name: seven")

@@ -261,6 +261,7 @@ def to_one_side(checkpoint, tmp_path):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activations", ["int8_dynamic", pytest.param("int8_static", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rules", [[], [{"modules": "lm_head", "weights": "int6"}]], ids=["shared", "parted"])
 def test_zero_points_of_channels_are_those_that_the_file_computes_with(
@@ -314,6 +315,7 @@ def test_each_module_of_the_file_loses_what_its_own_width_does(name, runtime, re
     assert line["predicted"]["value"] == pytest.approx(line["planned"]["value"], rel=0.03)
 
 
+@pytest.mark.slow
 @each_runtime
 def test_static_recipes_may_leave_layers_in_float32_or_dynamic(runtime, recipe, export):
     path = recipe(

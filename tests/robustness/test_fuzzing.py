@@ -31,6 +31,7 @@ def test_an_undamaged_input_is_accepted(base, scratch):
         assert fault_of(target, Input(i), base, scratch) == (True, ""), target.name
 
 
+@pytest.mark.slow
 def test_a_pipe_or_device_in_place_of_a_file_neither_blocks_nor_crashes(base, scratch):
     for i, target in enumerate(targets(base, ["artifact"])):
         for place in range(len(mutators.PLACES)):
@@ -40,6 +41,7 @@ def test_a_pipe_or_device_in_place_of_a_file_neither_blocks_nor_crashes(base, sc
             assert not accepted or missing, f"{target.name}, {mutators.PLACES[place].__name__}"
 
 
+@pytest.mark.slow
 def test_a_damaged_input_is_refused_with_one_message_or_is_what_it_says(base, scratch):
     all_targets = targets(base, ["artifact"])
 

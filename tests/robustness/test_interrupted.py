@@ -87,7 +87,9 @@ def without_renameat2(monkeypatch):
 
 
 @pytest.mark.parametrize("renameat2", [True, pytest.param(False, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("old", [True, False], ids=["an old one", "nothing"])
+@pytest.mark.parametrize(
+    "old", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["an old one", "nothing"]
+)
 def test_after_a_kill_the_old_or_the_new_folder_is_complete_and_the_next_run_cleans_up(
     old, renameat2, tmp_path, monkeypatch
 ):

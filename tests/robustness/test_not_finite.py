@@ -190,7 +190,11 @@ def overflowing_artifacts(monkeypatch, request):
 
 @pytest.mark.parametrize(
     ("name", "overflowing_artifacts"),
-    [("lm-none", np.nan), ("cls-standard-padded", np.nan), ("cls-standard-padded", -np.inf)],
+    [
+        ("lm-none", np.nan),
+        pytest.param("cls-standard-padded", np.nan, marks=pytest.mark.slow),
+        pytest.param("cls-standard-padded", -np.inf, marks=pytest.mark.slow),
+    ],
     indirect=["overflowing_artifacts"],
 )
 def test_an_artifact_that_is_not_finite_fails_without_any_limit(

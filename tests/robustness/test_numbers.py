@@ -378,6 +378,7 @@ def test_a_device_that_leaves_a_model_nothing_is_over_budget(run, tmp_path):
     assert "OVER BUDGET on full" in done.out
 
 
+@pytest.mark.slow
 def test_half_a_point_is_half_a_point_wherever_it_is_written(run, case, tmp_path):
     """In the recipe, on the command line, in what is printed and in JSON."""
     text = "name: mine\ndescription: d\nruntime: onnxruntime\nbackend: onnx_cpu\nlimits: {max_drop: 0.5}\n"

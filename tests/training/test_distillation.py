@@ -112,6 +112,7 @@ def test_a_model_learns_from_its_teachers_what_they_learned_from_labels(run, rec
     ) in card
 
 
+@pytest.mark.slow
 def test_a_convolutional_network_teaches_what_it_learned_from_labels(run, recipe_file, tmp_path):
     recipe = recipe_file(PAIRS, distill=RECIPE["distill"] | {"teachers": [CONVOLUTIONS | {"weight": 3}]})
     done = run("train", recipe, "-o", tmp_path / "out", "--json")
@@ -162,6 +163,7 @@ def test_an_interrupted_distillation_that_is_resumed_gives_the_same_bytes(run, r
     assert whole.read_bytes() == parts.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_training_with_other_teachers_is_another_training(run, recipe_file, tmp_path):
     def ctrl_c(name, done, total):
         if done == 120:
@@ -260,6 +262,7 @@ def test_a_teacher_learns_from_rows_varied_as_its_own_keys_say(recipe_file, tmp_
     assert all(lesson.examples.batch(range(7)).labels.tolist() == [0] * 7 for lesson in data.lessons)
 
 
+@pytest.mark.slow
 def test_a_teacher_that_learns_smoothed_labels_is_less_sure(recipe_file, tmp_path):
     def loss(smoothing):
         quick = SETTINGS | {"optimizer": {"learning_rate": 0.2, "weight_decay": 0.0}}
