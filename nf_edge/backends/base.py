@@ -156,9 +156,8 @@ class Backend(BackendSpec):
         """
         return None
 
-    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped | None:
-        """The float32 network and the quantized model whose layers are compared; None if the layers' errors
-        cannot be measured.
+    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped:
+        """The float32 network and the quantized model whose layers are compared.
 
         Args:
             row: a row's token ids and mask, to find layers in a file by their outputs.

@@ -66,11 +66,7 @@ def check_layers(
 
 
 def _tapped(exported: Exported, again: LoweredAgain, inputs: Inputs) -> Tapped:
-    """The float32 network and the quantized model of an artifact, whose layers' outputs can be read.
-
-    Raises:
-        BadInput: the backend does not show the outputs of layers.
-    """
+    """The float32 network and the quantized model of an artifact, whose layers' outputs can be read."""
     job = again.job
     lowering = Lowering(
         plain=again.lowered.plain,
@@ -82,13 +78,7 @@ def _tapped(exported: Exported, again: LoweredAgain, inputs: Inputs) -> Tapped:
         input_shape=job.input_shape,
     )
     longest = max(inputs, key=lambda row: int(row[1].sum()))
-    if (tapped := job.backend.tapped(lowering, longest)) is None:
-        raise BadInput(
-            f"its backend, {job.backend.name}, does not show the outputs of layers",
-            where=exported.artifact.path,
-            fix="use --stages instead of --layers",
-        )
-    return tapped
+    return job.backend.tapped(lowering, longest)
 
 
 def float_program(job: Job) -> nn.Module:

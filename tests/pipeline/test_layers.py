@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import backend_missing, edit_manifest
+from conftest import backend_missing, calibration_rows, edit_manifest
 from onnx.numpy_helper import from_array, to_array
 from test_sensitivity import RUINED, make
 
@@ -19,6 +19,7 @@ from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.layers import LayerError, first_bad
 from nf_edge.model import load_checkpoint
 from nf_edge.model.data.batches import pad
+from nf_edge.model.data.rows import Row, Rows
 from nf_edge.pipeline.export import export
 from nf_edge.pipeline.layers import float_program
 from nf_edge.pipeline.lowering import Job, rounded
@@ -145,6 +146,52 @@ def test_the_ratio_with_exact_inputs_is_that_of_the_rounded_weights_on_fp32_inpu
     assert measured.own_snr == pytest.approx(10 * math.log10(ratio), abs=0.05)
 
 
+QNN = "qnn-sm8650-a16w8"
+
+
+@pytest.mark.slow
+def test_a_layer_of_the_model_that_a_context_binary_was_compiled_from_is_named(exported, run, tmp_path):
+    layer, artifact = "transformer.h.1.mlp.c_fc", exported("digits", QNN)
+    report = layers_of(run, artifact.path)
+    assert (report["first_bad"], report["lowered_again"]["same_files"]) == (None, True)
+    assert len(report["layers"]) == 21
+    assert all(20 < each["snr_db"] < 60 < each["largest_value"] * 1e4 for each in report["layers"])
+    damaged = tmp_path / "damaged"
+    shutil.copytree(artifact.path, damaged)
+    model = onnx.load(damaged / "model.qdq.onnx")
+    (scale,) = (each for each in model.graph.initializer if each.name == f"model.{layer}.matrix_scale")
+    scale.CopyFrom(from_array((to_array(scale) * 1.5).astype(np.float32), scale.name))
+    onnx.save(model, damaged / "model.qdq.onnx")
+    again(damaged)
+    report = layers_of(run, damaged)
+    assert report["first_bad"] == report["first_different"] == layer
+    assert report["lowered_again"]["same_files"] is False
+
+
+@pytest.mark.slow
+def test_layers_of_a_prompt_in_chunks_are_compared_over_all_its_tokens(exported, checkpoint):
+    artifact, text = exported("wide-lm", QNN), np.random.default_rng(0)
+    vocabulary = artifact.manifest.config.vocab_size
+    long, short = (tuple(text.integers(vocabulary, size=count).tolist()) for count in (40, 7))
+
+    def by_layer(*prompts):
+        rows = Rows(tuple(Row(prompt, None) for prompt in prompts), "rows", "", 0)
+        calibrate = calibration_rows(checkpoint("wide-lm"))
+        report = nf_edge.check_layers(
+            artifact, rows, reference=checkpoint("wide-lm").path, calibrate=calibrate
+        )
+        return {layer.name: layer for layer in report.layers}
+
+    together, first_chunk = by_layer(long, short), by_layer(long[:16])
+    assert "lm_head" in together
+    for name, layer in together.items():
+        assert 25 < layer.snr < 80
+        assert layer.own_snr > layer.snr - 1
+        # Later chunks count too, and they are no worse than the first.
+        assert layer.scale >= first_chunk[name].scale
+        assert layer.noise < 10 * first_chunk[name].noise
+
+
 @pytest.mark.slow
 def test_the_remedy_is_the_precision_that_sensitivity_measures(tmp_path):
     shape = {"architectures": ("NoiseFormerForSequenceClassification",), "num_labels": 3, "causal": False}
@@ -208,7 +255,7 @@ def test_an_output_near_to_a_sum_is_not_taken_for_its_largest_term():
     assert matched(outputs, taps) == {"sum": (4, 0)}
 
 
-@pytest.mark.parametrize("recipe", ["nf-int8", "xnnpack-8da8w", "cortex-m-int8", "ethos-u85-256-int8"])
+@pytest.mark.parametrize("recipe", ["nf-int8", "xnnpack-8da8w", "cortex-m-int8", "ethos-u85-256-int8", QNN])
 def test_layers_are_compared_with_a_program_that_computes_what_the_checkpoint_does(recipe):
     if missing := backend_missing(recipe):
         pytest.skip(missing)

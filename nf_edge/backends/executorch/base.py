@@ -113,7 +113,7 @@ class ExecutorchBackend(Backend):
         with quiet_libraries():
             return eager(capture(program, input_shape).module(), input_shape)
 
-    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped | None:
+    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped:
         tapped, given = tapped_program(lowering), (torch.from_numpy(row[0]), torch.from_numpy(row[1]))
         self._runtime()
         inputs = called_with(given, lowering.input_shape.cached)

@@ -73,7 +73,7 @@ class CompileOnlyBackend(CompileOnlySpec, ExecutorchBackend):
             )
         return _InHalf(super().session(stand_in, threads), stand_in)
 
-    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped | None:
+    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped:
         return tapped_program(lowering)  # this machine cannot run the file
 
     def run_text(self, cached: bool) -> str:

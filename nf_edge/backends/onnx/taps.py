@@ -18,7 +18,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto
 from onnx.helper import make_tensor_value_info
 from torch import Tensor, nn
 
-from nf_edge.backends.onnx.feed import feed
+from nf_edge.backends.onnx.calls import Calls, Feed, one_call
 from nf_edge.backends.taps import Lowering, Tapped, Taps, points_of, record
 from nf_edge.model import CausalLM
 from nf_edge.model.cache import KVCache
@@ -34,64 +34,89 @@ class TappedFile:
     Args:
         path: the file.
         names: maps the name of each compared tensor (a `Point`) to its name in the file.
+        free: the calls of a free run; None: one call takes all tokens.
+        exact: the calls of an exact run; None: the same as in a free run.
     """
 
     through = "the artifact's file in ONNX Runtime, with the layers' tensors as more outputs"
 
-    def __init__(self, path: Path, names: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, names: Mapping[str, str], free: Calls | None = None, exact: Calls | None = None
+    ) -> None:
         model = onnx.load(path)
         made = {output for node in model.graph.node for output in node.output}
         self._names = {point: name for point, name in names.items() if name in made}
-        self._model = model
+        self._free_calls = free or one_call(model)
+        self._exact_calls = exact or self._free_calls
         self._free = _session(_with_outputs(model, self._names.values()))
         self._exact = _session(_cut(model, self._names.values()))
 
     def free(self, inputs: tuple[Tensor, ...]) -> Taps:
-        values = self._free.run([*self._names.values()], self._feed(inputs))
-        return dict(zip(self._names, map(torch.from_numpy, values), strict=True))
+        values = [self._run(self._free, feed) for feed in self._free_calls.feeds(inputs)]
+        return self._joined(values, inputs)
 
     def exact(self, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]) -> Taps:
-        free = self.free(inputs)  # its tensors have the shapes that the file needs
-        given = {
-            name: reference[point].reshape(free[point].shape).numpy() for point, name in self._names.items()
+        calls, values = self._exact_calls, []
+        for index, feed in enumerate(calls.feeds(inputs)):
+            free = self._run(self._free, feed)  # its tensors have the shapes that the file needs
+            given = {
+                name: calls.part(reference[point], index, free[point].shape)
+                for point, name in self._names.items()
+            }
+            values.append(self._run(self._exact, feed | given, MADE))
+        return self._joined(values, inputs)
+
+    def _run(self, session: Any, feed: Feed, suffix: str = "") -> Feed:
+        values = session.run([f"{name}{suffix}" for name in self._names.values()], feed)
+        return dict(zip(self._names, values, strict=True))
+
+    def _joined(self, values: list[Feed], inputs: tuple[Tensor, ...]) -> Taps:
+        tokens = inputs[0].shape[1]
+        return {
+            point: self._free_calls.joined([call[point] for call in values], tokens) for point in self._names
         }
-        values = self._exact.run(
-            [f"{name}{MADE}" for name in self._names.values()], self._feed(inputs) | given
-        )
-        return dict(zip(self._names, map(torch.from_numpy, values), strict=True))
-
-    def _feed(self, inputs: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
-        ids, mask = (tensor.numpy() for tensor in inputs)
-        return feed(self._model, ids, mask)
 
 
-def tensor_names(path: Path, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]) -> dict[str, str]:
-    """Map the name of each compared tensor (a `Point`) to its name in a float32 file.
+def tensor_names(
+    model: ModelProto, calls: Calls, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]
+) -> dict[str, str]:
+    """Map the name of each compared tensor (a `Point`) to its name in a float32 model.
 
-    Tensors that the file does not compute are left out.
+    Tensors that the model does not compute are left out.
 
     Args:
         inputs: token ids and mask of a row.
         reference: maps the name of each compared tensor to its value for this row.
     """
-    model = onnx.load(path)
     order = [output for node in model.graph.node for output in node.output if output]
     session = _session(_with_outputs(model, order))
-    ids, mask = (tensor.numpy() for tensor in inputs)
-    tensors = dict(zip(order, session.run(order, feed(model, ids, mask)), strict=True))
+    tensors = dict(zip(order, session.run(order, next(iter(calls.feeds(inputs)))), strict=True))
     names: dict[str, str] = {}
     for point, expected in reference.items():
-        same = (name for name in order if name not in names.values() and _is_same(tensors[name], expected))
+        same = (
+            name
+            for name in order
+            if name not in names.values() and _is_same(tensors[name], expected, calls, inputs[0].shape[1])
+        )
         if (name := next(same, None)) is not None:
             names[point] = name
     return names
 
 
-def _is_same(value: Any, expected: Tensor) -> bool:
-    if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.size != expected.numel():
+def _is_same(value: Any, expected: Tensor, calls: Calls, tokens: int) -> bool:
+    """Whether a tensor has the expected values of the first call.
+
+    Args:
+        tokens: the number of tokens of the row; further tokens of a call are padding.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype != np.float32:
         return False
-    reference = expected.numpy().ravel()
-    return bool(np.abs(value.ravel() - reference).max() <= SAME * np.abs(reference).max())
+    if (reference := calls.first(expected, value.shape)) is None:
+        return False
+    if calls.chunk is not None:
+        value, reference = value[..., :tokens, :], reference[..., :tokens, :]
+    difference = np.abs(value.ravel() - reference.ravel()).max()
+    return bool(difference <= SAME * np.abs(reference).max())
 
 
 def _with_outputs(model: ModelProto, names: Any) -> ModelProto:
@@ -155,7 +180,9 @@ def tapped_file(lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tappe
     plain = lowering.plain
     network = _LastToken(cast(CausalLM, plain)) if lowering.input_shape.cached else plain
     points, inputs = points_of(network), (torch.from_numpy(row[0]), torch.from_numpy(row[1]))
-    names = tensor_names(lowering.graph, inputs, record(network, points, lambda: network(*inputs)))
+    model = onnx.load(lowering.graph)
+    reference = record(network, points, lambda: network(*inputs))
+    names = tensor_names(model, one_call(model), inputs, reference)
     return Tapped(
         network,
         points,

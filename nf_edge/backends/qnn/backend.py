@@ -23,9 +23,10 @@ from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.qnn.cached import ChunkDecoder, inputs_of
 from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.htp import SIMULATOR, SimulatedSession, compile_context, load, spill_fill
-from nf_edge.backends.qnn.qdq import TABLES, operators_of, weights_of, write_qdq
+from nf_edge.backends.qnn.qdq import QUANTIZED, TABLES, operators_of, quantized_file, weights_of, write_qdq
 from nf_edge.backends.qnn.run_text import run_text
 from nf_edge.backends.qnn.spec import CHUNK, QnnSpec, passed_bytes
+from nf_edge.backends.qnn.taps import tapped_qdq
 from nf_edge.backends.static_shape.extreme_rows import extreme_rows
 from nf_edge.backends.taps import Lowering, Tapped
 from nf_edge.backends.tensor_sizes import sizes_of
@@ -35,7 +36,6 @@ from nf_edge.core.recipe.recipe import Recipe, target_of
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import TWO_PRODUCTS
 
-QUANTIZED = "model.qdq.onnx"
 EXACT = "its weights are 1 and its biases 0: its scale and bias are folded into the next layer"
 
 
@@ -123,7 +123,7 @@ class Qnn(QnnSpec, Backend):
 
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         binary = _context(path)
-        embeddings, weights = _constants(_quantized(path))
+        embeddings, weights = _constants(quantized_file(path))
         size = path.stat().st_size
         return MemoryPlan(
             program=size - weights - embeddings,
@@ -139,16 +139,16 @@ class Qnn(QnnSpec, Backend):
         )
 
     def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | None:
-        return None if input_shape.cached else OrtSession(_quantized(path), None)
+        return None if input_shape.cached else OrtSession(quantized_file(path), None)
 
-    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped | None:
-        return None
+    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped:
+        return tapped_qdq(lowering, row)
 
     def run_text(self, cached: bool) -> str:
         return run_text(cached)
 
     def operators(self, path: Path) -> dict[str, int]:
-        names = (f"HTP::{name}" for name in operators_of(_quantized(path)))
+        names = (f"HTP::{name}" for name in operators_of(quantized_file(path)))
         return {"com.microsoft::EPContext": 1} | dict(Counter(names).most_common())
 
 
@@ -159,22 +159,6 @@ def _tied_head(config: ModelConfig) -> list[str]:
     return [
         f"the tied embedding ({size:,} values) is stored twice: as table, with a scale per row, and as head"
     ]
-
-
-def _quantized(path: Path) -> Path:
-    """The path of the quantized model that a context binary was compiled from.
-
-    Args:
-        path: the artifact's model file, which contains the context binary.
-    """
-    quantized = path.with_name(QUANTIZED)
-    if not quantized.is_file():
-        raise BadInput(
-            f"is missing, but nf-edge needs it to list the operators of {path.name}",
-            where=quantized,
-            fix="export the artifact again",
-        )
-    return quantized
 
 
 def _context(path: Path) -> int:

@@ -19,10 +19,13 @@ from nf_edge.backends.input_shape import INPUTS, OUTPUT, Inputs, InputShape
 from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.qnn import cached
 from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, matrix
+from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS
 from nf_edge.model import CausalLM, NoiseFormer
 
+# The quantized model's file, in the folder of the context binary.
+QUANTIZED = "model.qdq.onnx"
 # The first opset with Gelu as one operator.
 OPSET = 20
 # Names of the tables' parts in an exported model.
@@ -56,6 +59,31 @@ def write_qdq(program: HtpProgram, precision_of: Precisions, input_shape: InputS
         assert exported.exported_program is not None
         graph = exported.exported_program.graph
         return sum(macs_of(node) for node in graph.nodes if node.op == "call_function")
+
+
+def float_model(network: NoiseFormer, input_shape: InputShape) -> onnx.ModelProto:
+    """The model before quantization, in float32."""
+    with quiet_libraries():
+        return _exported(network, input_shape).model_proto
+
+
+def quantized_file(path: Path) -> Path:
+    """The path of the quantized model that a context binary was compiled from.
+
+    Args:
+        path: the artifact's model file, which contains the context binary.
+
+    Raises:
+        BadInput: the quantized model is missing.
+    """
+    quantized = path.with_name(QUANTIZED)
+    if not quantized.is_file():
+        raise BadInput(
+            f"is missing, but nf-edge reads the operators and layers of {path.name} from it",
+            where=quantized,
+            fix="export the artifact again",
+        )
+    return quantized
 
 
 def _exported(network: NoiseFormer, input_shape: InputShape) -> torch.onnx.ONNXProgram:

@@ -99,8 +99,7 @@ def check_layers(
         artifact's.
 
     Raises:
-        BadInput: the artifact is invalid, the data, checkpoint or calibration rows do not suit it, or the
-            backend does not show the outputs of layers.
+        BadInput: the artifact is invalid, or the data, checkpoint or calibration rows do not suit it.
         MissingTool: a tool of the backend is not installed.
     """
     from nf_edge.model.data.rows import Rows
