@@ -170,16 +170,14 @@ def test_a_layer_of_the_model_that_a_context_binary_was_compiled_from_is_named(e
 
 @pytest.mark.slow
 def test_layers_of_a_prompt_in_chunks_are_compared_over_all_its_tokens(exported, checkpoint):
-    artifact, text = exported("wide-lm", QNN), np.random.default_rng(0)
-    vocabulary = artifact.manifest.config.vocab_size
+    artifact = exported("wide-lm", f"{QNN}+last")
+    model, text = checkpoint("wide-lm"), np.random.default_rng(0)
+    calibrate, vocabulary = calibration_rows(model), model.config.vocab_size
     long, short = (tuple(text.integers(vocabulary, size=count).tolist()) for count in (40, 7))
 
     def by_layer(*prompts):
         rows = Rows(tuple(Row(prompt, None) for prompt in prompts), "rows", "", 0)
-        calibrate = calibration_rows(checkpoint("wide-lm"))
-        report = nf_edge.check_layers(
-            artifact, rows, reference=checkpoint("wide-lm").path, calibrate=calibrate
-        )
+        report = nf_edge.check_layers(artifact, rows, reference=model.path, calibrate=calibrate)
         return {layer.name: layer for layer in report.layers}
 
     together, first_chunk = by_layer(long, short), by_layer(long[:16])
