@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import sys
-from types import SimpleNamespace
 
 import pytest
 from conftest import SHARED
@@ -233,47 +232,39 @@ def test_a_file_of_another_task_is_refused_with_the_columns_that_it_should_have(
         read_table(str(path), RowFormat(task="qnli"))
 
 
-class DataSet(list):
-    """A data set, as `datasets` gives one: rows, and the kinds of its columns."""
-
-    @property
-    def features(self):
-        return {"label": SimpleNamespace(names=["entailment", "not_entailment"]), "idx": object()}
-
-
 @pytest.fixture
 def dataset_folder(tmp_path):
-    (tmp_path / "validation").mkdir()
-    (tmp_path / "dataset_dict.json").write_text('{"splits": ["validation"]}')
-    (tmp_path / "validation/state.json").write_text("{}")
-    return tmp_path
+    """A folder of two splits that the package wrote; it has pairs with a class, and without one."""
+    datasets = pytest.importorskip("datasets", reason="pip install 'nf-edge[datasets]'")
+    kinds = {
+        "sentence1": datasets.Value("string"),
+        "sentence2": datasets.Value("string"),
+        "label": datasets.ClassLabel(names=["entailment", "not_entailment"]),
+        "idx": datasets.Value("int32"),
+    }
+    columns = {"sentence1": ["a", "d"], "sentence2": ['b "c"', "e"], "label": [1, -1], "idx": [0, 1]}
+    split = datasets.Dataset.from_dict(columns, features=datasets.Features(kinds))
+    datasets.DatasetDict(validation=split, test=split.select([1])).save_to_disk(str(tmp_path / "rte"))
+    return tmp_path / "rte"
 
 
-def test_a_folder_of_datasets_gives_names_of_classes(dataset_folder, monkeypatch):
-    """With a stand-in for the package, because it is not always there."""
-    rows = [
-        {"sentence1": "a", "sentence2": 'b "c"', "label": 1, "idx": 0},
-        {"sentence1": "d", "sentence2": "e", "label": -1, "idx": 1},
-    ]
-    opened = []
-    package = SimpleNamespace(
-        load_from_disk=lambda path: opened.append(path) or DataSet(rows), ClassLabel=SimpleNamespace
-    )
-    monkeypatch.setitem(sys.modules, "datasets", package)
+def test_a_folder_of_datasets_gives_names_of_classes(dataset_folder):
     records = read_table(str(dataset_folder), RowFormat(task="rte")).table.records
     assert [record.fields for record in records] == [
         {"text": "a", "text_pair": 'b "c"', "label": "not_entailment"},
         {"text": "d", "text_pair": "e", "label": None},
     ]
-    assert opened == [str(dataset_folder / "validation")]
+    (record,) = read_table(str(dataset_folder / "test"), RowFormat(task="rte")).table.records
+    assert record.fields["text"] == "d"
     with pytest.raises(BadInput, match="has no split train"):
         read_table(str(dataset_folder), RowFormat(task="rte"), "train")
 
 
-def test_a_folder_of_datasets_without_the_package_names_the_extra(dataset_folder, monkeypatch):
+def test_a_folder_of_datasets_without_the_package_names_the_extra(tmp_path, monkeypatch):
+    (tmp_path / "state.json").write_text("{}")
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingTool, match=r"pip install 'nf-edge\[datasets\]'"):
-        read_table(str(dataset_folder), RowFormat(task="rte"))
+        read_table(str(tmp_path), RowFormat(task="rte"))
 
 
 def test_a_file_with_a_text_that_the_task_does_not_have_is_refused(tmp_path):
