@@ -83,7 +83,7 @@ def _wider(recipe: Recipe) -> str:
     named = [load_recipe(name) for name in names("recipes")]
     same = [each for each in named if (each.backend, each.target) == (recipe.backend, recipe.target)]
     wider = [each.name for each in same if each.quantize and each.quantize.activations == "int16_static"]
-    if wider and recipe.name not in wider:
+    if wider and not (recipe.quantize and recipe.quantize.activations == "int16_static"):
         return f"recipe {wider[0]}, whose activations are int16"
     return "a recipe with float activations"
 

@@ -28,7 +28,10 @@ def accuracy_parts(report: AccuracyReport) -> list[Part]:
 
 
 def accuracy_tables(report: AccuracyReport) -> list[Table]:
-    """The tables of right answers, metrics and limits; a table without rows is left out."""
+    """The tables of right answers, metrics, limits and, with a baseline, the changes against it.
+
+    A table without rows is left out.
+    """
     right = [] if report.comparison.artifact.right is None else [_right_table(report)]
     tables = [*right, *metrics_tables(report.metrics), *limits_tables(report.limits)]
     if report.baseline is None:

@@ -133,7 +133,11 @@ def _scores_and_values(call: _Call, keys: int) -> int:
 
 
 def _noise(call: _Call, first: int) -> int:
-    """MACs of the queries' noise.  The arguments from index `first` on are A, B [H, d, r] and P [H, d, d]."""
+    """MACs of the queries' noise.
+
+    The arguments from index `first` on are A, B [H, d, r] and P [H, d, d] (`NoiseTensors`).  An absent one
+    counts 0.
+    """
     batch, queries, _ = call.result()
     tensors = (call.shape(index) for index in range(first, first + 3) if call.given(index))
     return batch * queries * sum(math.prod(shape) for shape in tensors)

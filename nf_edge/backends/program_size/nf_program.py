@@ -1,6 +1,6 @@
 """Predict the bytes of a `.pte` of backend nf_cpu, without its weights and tables.
 
-The object counts are those of programs that the backend lowered.  Each layer adds the same objects.
+The constants below count the objects in programs that the backend lowered.  Each layer adds the same objects.
 """
 
 from collections import Counter

@@ -224,6 +224,8 @@ def _class_of_option(name: str, config: ModelConfig, source: str) -> int:
     index = _index(name) if named is None else named
     if index is None or not 0 <= index < (config.num_labels or 0):
         known = ", ".join(list(names.values())[:SHOWN_NAMES]) or f"0 to {(config.num_labels or 0) - 1}"
+        if len(names) > SHOWN_NAMES:
+            known += ", …"
         raise BadInput(
             f"--labels names the class {quoted(name)}, which the model does not have",
             where=source,

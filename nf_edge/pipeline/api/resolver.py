@@ -211,7 +211,11 @@ def _outline_of(source: "Checkpoint | Artifact") -> "CheckpointOutline":
     from nf_edge.model import Checkpoint
 
     if isinstance(source, Artifact):
-        raise BadInput("is an artifact and already has a recipe", where=source.path, fix="leave recipe out")
+        raise BadInput(
+            "is an artifact and already has a recipe",
+            where=source.path,
+            fix="give its checkpoint, or call profile without recipe",
+        )
     if not isinstance(source, Checkpoint):
         raise BadInput(
             f"{quoted(source)} is not a checkpoint",
