@@ -116,7 +116,7 @@ class LabelReader:
         index = None if self.renamed else _index(value)
         count = self.config.num_labels or 0
         if index is None:
-            known = f" or one of: {', '.join(list(names.values())[:SHOWN_NAMES])}" if names else ""
+            known = f" or one of: {_listed(names)}" if names else ""
             raise ValueError(
                 f"label {quoted(value)} is unknown; it must be an id from 0 to {count - 1}{known}"
                 + ("; give its class with --labels LABEL=CLASS" if isinstance(value, str) else "")
@@ -223,15 +223,19 @@ def _class_of_option(name: str, config: ModelConfig, source: str) -> int:
     named = _class_by_name(name, names)
     index = _index(name) if named is None else named
     if index is None or not 0 <= index < (config.num_labels or 0):
-        known = ", ".join(list(names.values())[:SHOWN_NAMES]) or f"0 to {(config.num_labels or 0) - 1}"
-        if len(names) > SHOWN_NAMES:
-            known += ", …"
+        known = _listed(names) or f"0 to {(config.num_labels or 0) - 1}"
         raise BadInput(
             f"--labels names the class {quoted(name)}, which the model does not have",
             where=source,
             fix=f"write --labels LABEL=CLASS,… with the model's classes: {known}",
         )
     return index
+
+
+def _listed(id2label: Mapping[int, str]) -> str:
+    """The names of the first classes, and "…" if there are more."""
+    more = ["…"] if len(id2label) > SHOWN_NAMES else []
+    return ", ".join([*list(id2label.values())[:SHOWN_NAMES], *more])
 
 
 def _class_by_name(name: str, id2label: Mapping[int, str]) -> int | None:
