@@ -8,7 +8,6 @@ from nf_edge.artifact.folder import (
     check_out,
     discard,
     load_artifact,
-    reference_of,
     staged_artifact,
     write_documents,
 )
@@ -21,6 +20,7 @@ from nf_edge.artifact.manifest import (
     Reproducible,
     Requirements,
 )
+from nf_edge.artifact.reference import reference_of
 from nf_edge.core.schemas import MANIFEST
 
 __all__ = [

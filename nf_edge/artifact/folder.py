@@ -20,10 +20,8 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.files import staged_folder
 from nf_edge.core.output_checks import FolderKind, check_target
-from nf_edge.core.resources import names
 from nf_edge.core.schemas import MANIFEST, is_artifact, require_schema
 from nf_edge.core.staging import is_utf8, sweep
-from nf_edge.model import Checkpoint, resolve_checkpoint
 from nf_edge.model.config_file import unknown_keys
 
 GUIDE, REPORT = "RUN.md", "report.html"
@@ -176,38 +174,6 @@ def _require_companions(path: Path, manifest: Manifest) -> None:
             where=path / MANIFEST,
             fix=AGAIN,
         )
-
-
-def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
-    """Load the checkpoint that an artifact is compared with, and check that the artifact was made from it.
-
-    Args:
-        reference: a folder or the name of a bundled checkpoint: the exported checkpoint, or its original
-            before `compress`.  None: the bundled checkpoint that the manifest names.
-
-    Raises:
-        BadInput: there is no such checkpoint, or the artifact was not made from it.
-    """
-    origin = artifact.manifest.checkpoint
-    if reference is None and origin.name not in names("checkpoints", suffix=""):
-        raise BadInput(
-            f"was exported from checkpoint {origin.name!r}, which is not bundled with nf-edge",
-            where=artifact.path,
-            fix="give the checkpoint's folder with --reference",
-        )
-    checkpoint = resolve_checkpoint(reference or origin.name)
-    compression = artifact.manifest.compression
-    known = [artifact.manifest.made_of, *([compression.made_of] if compression else [])]
-    differing = [checkpoint.differs_from(identity) for identity in known]
-    if all(differing):
-        nearest = min(differing, key=len)
-        raise BadInput(
-            f"is not the checkpoint that {artifact.path} was exported from ({' and '.join(nearest)} "
-            f"{'differs' if len(nearest) == 1 else 'differ'})",
-            where=checkpoint.path,
-            fix="give the checkpoint of the export with --reference, or export the artifact again",
-        )
-    return checkpoint
 
 
 def _known_files(path: Path) -> set[str] | None:

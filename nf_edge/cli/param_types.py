@@ -48,6 +48,8 @@ class Losses(click.ParamType):
         losses: dict[str, float] = {}
         for part in value.split(","):
             name, _, text = (each.strip() for each in part.partition("="))
+            if not name or not text:
+                self.fail(f"{part.strip()!r} in {value!r} is not METRIC=LOSS, such as f1=1.", param, ctx)
             if name in losses:
                 self.fail(f"{value!r} limits {name} twice.", param, ctx)
             losses[name] = Finite().convert(text, param, ctx)

@@ -1,7 +1,6 @@
 """Read and write `tokenizer.json`, the Hugging Face `tokenizers` file of a text model."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,13 +75,21 @@ def write_tokenizer(source: Path, target: Path) -> None:
     Raises:
         BadInput: `source` is missing or not a tokenizer.
     """
+    target.write_bytes(copied_tokenizer(source))
+
+
+def copied_tokenizer(source: Path) -> bytes:
+    """The content that `write_tokenizer` writes.
+
+    Raises:
+        BadInput: `source` is missing or not a tokenizer.
+    """
     read_tokenizer(source)
     document = read_json_object(source, MOST_BYTES)
     if not any(document.get(key) for key in BATCH_SETTINGS):
-        shutil.copyfile(source, target)
-        return
+        return source.read_bytes()
     document |= dict.fromkeys(BATCH_SETTINGS)
-    target.write_text(strict_json.dumps(document, ascii_only=False), encoding="utf-8")
+    return strict_json.dumps(document, ascii_only=False).encode("utf-8")
 
 
 def vocabulary_size(tokenizer: Tokenizer) -> int:

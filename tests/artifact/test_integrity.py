@@ -9,7 +9,7 @@ import shutil
 import pytest
 from conftest import edit_manifest, save_text_model
 
-from nf_edge.artifact import load_artifact
+from nf_edge.artifact import load_artifact, reference_of
 from nf_edge.artifact.entries import (
     AcceleratorEntry,
     CoverageFields,
@@ -24,8 +24,10 @@ from nf_edge.backends.lowering_report import Estimate, Kind
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import Figure
+from nf_edge.core.reading import sha256
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.memory.verdict import Share, Verdict
+from nf_edge.model import load_checkpoint
 from nf_edge.pipeline.export import export
 from nf_edge.quantization.layer_report import LayerReport
 
@@ -338,6 +340,68 @@ def test_every_verb_names_the_file_that_was_swapped(arguments, artifact, whole, 
     assert done.code == 3
     assert "tokenizer.json: is not the file that was exported" in done.err
     assert "tokenizer.json" in json.loads(done.out)["error"]["message"]
+
+
+def hashed_again(folder, name):
+    """List a file as it is now."""
+    content = (folder / name).read_bytes()
+    hashes = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    edit_manifest(folder, lambda m: entry(m, name).update(hashes))
+
+
+def other_words(folder):
+    """Give two words of the tokenizer each other's ids."""
+    path = folder / "tokenizer.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    vocabulary = document["model"]["vocab"]
+    first, second = [word for word in vocabulary if word.isalpha()][:2]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    hashed_again(folder, path.name)
+
+
+def without_words(folder):
+    (folder / "tokenizer.json").unlink()
+
+    def change(document):
+        document["files"] = [file for file in document["files"] if file["name"] != "tokenizer.json"]
+        document["interface"]["tokenizer"] = None
+
+    edit_manifest(folder, change)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (other_words, "tokenizer.json: is not the tokenizer of the checkpoint"),
+        (without_words, "has no tokenizer, but its checkpoint has one"),
+    ],
+)
+def test_a_check_refuses_an_artifact_that_encodes_texts_otherwise_than_its_checkpoint(
+    change, says, artifact, text_model, run, tmp_path
+):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "the cat sat on the mat"}\n' * 3, encoding="utf-8")
+    command = ("check", artifact, "--data", rows, "--reference", text_model.path, "--max-changed", 100)
+    assert run(*command).code in (0, 5)
+    change(artifact)
+    done = run(*command)
+    assert done.code == 3
+    assert says in done.err
+
+
+def test_a_tokenizer_whose_batch_settings_the_export_switched_off_is_its_checkpoints(tmp_path):
+    (tmp_path / "model").mkdir()
+    model = save_text_model(tmp_path / "model", [TEXT] * 3, 280)
+    path = model.path / "tokenizer.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    truncation = {"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0}
+    path.write_text(json.dumps(document | {"truncation": truncation}), encoding="utf-8")
+    checkpoint = load_checkpoint(model.path)
+    exported = export(checkpoint, load_recipe("onnx-fp32"), tmp_path / "out", keep=True)
+    assert sha256(exported.path / "tokenizer.json") != sha256(path)
+    artifact = load_artifact(exported.path)
+    assert reference_of(artifact, str(model.path)).path == reference_of(artifact, checkpoint).path
 
 
 def test_the_manifest_lists_every_file_with_its_size_and_hash(whole, run):

@@ -434,6 +434,8 @@ def test_each_limit_is_a_line_and_a_failed_one_is_exit_5(run, exported, data):
         (("--max-drop", "recall=1"), 2, "'recall' is not a metric; the metrics are accuracy, f1"),
         (("--max-drop", "f1=0.01"), 2, "looks like a share"),
         (("--max-drop", "f1=1,f1=2"), 2, "limits f1 twice"),
+        (("--max-drop", "5,f1=5"), 2, "'5' in '5,f1=5' is not METRIC=LOSS, such as f1=1"),
+        (("--max-drop", "f1="), 2, "'f1=' in 'f1=' is not METRIC=LOSS"),
         (("--max-drop", "f1=nan"), 2, "nan is not a finite number"),
         (("--max-drop", "mse=-1"), 2, "not a finite number of at least 0"),
         (("--max-changed", "101"), 2, "--max-changed"),

@@ -361,7 +361,8 @@ def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
             r"line 1: is not valid JSON \(Expecting .*, column 16\)",
         ),
         ("a.csv", "input_ids,label\n" + "9" * 5000 + ",1\n", r"line 2: "),
-        ("a.txt", "bad", r"name ends in one of: .tsv, .csv, .jsonl"),
+        ("a.xml", "bad", r"name ends in one of: .tsv, .csv, .jsonl"),
+        ("a.txt", "bad", r"is a text, but rows are needed here.*\n.*use one of: .tsv, .csv, .jsonl"),
     ],
 )
 def test_a_file_that_is_wrong_as_a_whole_is_refused_with_its_reason(checkpoint, write, name, text, message):

@@ -256,6 +256,18 @@ def test_a_model_of_another_task_is_refused(model, task, message, checkpoint, wr
         load_rows(source, checkpoint(**model), row_format=RowFormat(task=task))
 
 
+def test_a_label_that_names_a_class_and_gets_another_is_told(checkpoint, write):
+    model = checkpoint(id2label=ENTAILMENT)
+    source = write({"text": "a", "label": "entailment"}, {"text": "b", "label": "yes"})
+    read = load_rows(
+        source, model, row_format=RowFormat(labels={"entailment": "not_entailment", "yes": "ENTAILMENT"})
+    )
+    assert labels(read) == [0, 1]
+    assert read.notes == (
+        "--labels gives 'entailment' the class 'not_entailment', although the model has a class 'Entailment'",
+    )
+
+
 def test_names_that_differ_are_given_by_the_user(checkpoint, write):
     model = checkpoint(id2label={0: "no", 1: "yes"})
     rows = [{"sentence1": "a", "sentence2": "b", "label": label} for label in (0, "not_entailment")]

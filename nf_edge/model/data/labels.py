@@ -55,15 +55,16 @@ class LabelReader:
         renamed = {
             _key(label): _class_of_option(name, config, source) for label, name in row_format.labels.items()
         }
+        contrary = _contrary_notes(row_format.labels, renamed, config)
         if task is None:
-            return cls(config, None, renamed, {})
+            return cls(config, None, renamed, {}, contrary)
         _require_suitable(task, config, source)
         unnamed = _has_no_names(config)
         classes = _classes(task, config, renamed, unnamed, source) if task.labels else {}
-        notes: tuple[str, ...] = ()
+        notes = contrary
         if unnamed and task.labels and not renamed:
             order = ", ".join(f"{index} {name}" for index, name in enumerate(task.labels))
-            notes = (
+            notes += (
                 f"the checkpoint does not name its labels, so they have task {task.name}'s order: {order}",
             )
         return cls(config, task, renamed, classes, notes)
@@ -230,6 +231,23 @@ def _class_of_option(name: str, config: ModelConfig, source: str) -> int:
             fix=f"write --labels LABEL=CLASS,… with the model's classes: {known}",
         )
     return index
+
+
+def _contrary_notes(
+    labels: Mapping[str, str], renamed: Mapping[str, int], config: ModelConfig
+) -> tuple[str, ...]:
+    """A note for each label of `--labels` that names a class of the model, but gets another class.
+
+    Args:
+        labels, renamed: the class of each label, as text and as id.
+    """
+    names = config.id2label or {}
+    return tuple(
+        f"--labels gives {quoted(label)} the class {quoted(labels[label])}, although the model has a class "
+        f"{quoted(names[named])}"
+        for label in labels
+        if (named := _class_by_name(label, names)) is not None and named != renamed[_key(label)]
+    )
 
 
 def _listed(id2label: Mapping[int, str]) -> str:

@@ -112,6 +112,12 @@ def is_named(source: str) -> bool:
 def _parse(content: bytes, row_format: RowFormat, source: str) -> Table:
     task, suffix = row_format.glue, Path(source).suffix.lower()
     suffixes = SUFFIXES if task is None else tuple(dict.fromkeys((*SUFFIXES, *TAB_SUFFIXES)))
+    if suffix not in suffixes and is_text(source):
+        raise BadInput(
+            "is a text, but rows are needed here",
+            where=source,
+            fix=f"only check and export of a language model take a text; use one of: {', '.join(suffixes)}",
+        )
     if suffix not in suffixes:
         raise BadInput(
             "is not a supported kind of data file",

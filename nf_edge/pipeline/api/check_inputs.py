@@ -31,7 +31,7 @@ def check_inputs(
     resolver: Resolver,
     artifact: "Artifact",
     data: "Named | Rows",
-    reference: "Named | None",
+    reference: "Named | Checkpoint | None",
     limit: int | None,
     stride: int | None,
     given: GivenLimits,
@@ -40,7 +40,7 @@ def check_inputs(
     """Load the checkpoint that an artifact is compared with, and rows for both.
 
     Args:
-        reference: name or folder of the checkpoint; None: the checkpoint that the manifest names.
+        reference: the checkpoint, its name or folder; None: the checkpoint that the manifest names.
         data, limit, stride: as for `nf_edge.check`.
         given: limits that replace the recipe's.
         least_rows: if `limit` is None, read only this many rows of a file, or more if the limits need more.
@@ -53,12 +53,14 @@ def check_inputs(
     from nf_edge.artifact import reference_of
     from nf_edge.measure.accuracy.limit_results import rows_needed
     from nf_edge.measure.accuracy.paired_rows import PairedRows
+    from nf_edge.model import Checkpoint
     from nf_edge.model.data.row_format import DEFAULT
     from nf_edge.model.data.rows import Rows, read_rows
 
     optional_whole("limit", limit, 1)
     optional_whole("stride", stride, 1)
-    checkpoint = resolver.checkpoint(reference_of(artifact, optional_name(reference)))
+    named = reference if isinstance(reference, Checkpoint) else optional_name(reference)
+    checkpoint = resolver.checkpoint(reference_of(artifact, named))
     runnable = artifact.runnable()
     length = runnable.input_shape.length
     if limit is None and least_rows is not None and not isinstance(data, Rows):

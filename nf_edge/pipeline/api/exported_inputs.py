@@ -19,7 +19,7 @@ def exported_inputs(
     resolver: Resolver,
     artifact: "Named | Artifact",
     data: "Named | Rows",
-    reference: "Named | None",
+    reference: "Named | Checkpoint | None",
     pruned: "Named | Checkpoint | None",
     calibrate: "Named | Rows | None",
     limit: int | None,
