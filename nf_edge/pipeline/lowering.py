@@ -14,9 +14,9 @@ from nf_edge.backends.base import Backend
 from nf_edge.backends.input_shape import CacheDtype, Inputs, InputShape
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.precisions import Precisions, precisions
+from nf_edge.backends.program_caches import programs_forgotten
 from nf_edge.backends.quantized_weights import LazyWeights, Weights
 from nf_edge.backends.runnable import Runnable
-from nf_edge.backends.shape_caches import shapes_forgotten
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder, temporary_files_removed
 from nf_edge.measure.accuracy.predict import require_finite
@@ -123,7 +123,7 @@ def dropped(program: nn.Module) -> None:
 
 @temporary_files_removed()
 @one_thread()
-@shapes_forgotten()
+@programs_forgotten()
 def lower(job: Job, file: Path | None, keep: Keep = dropped) -> Lowered:
     """Lower a checkpoint to a model file.
 

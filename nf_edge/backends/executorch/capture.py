@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.input_shape import InputShape
-from nf_edge.backends.shape_caches import collectable
+from nf_edge.backends.program_caches import collectable
 
 
 def capture(program: nn.Module, input_shape: InputShape) -> torch.export.ExportedProgram:

@@ -26,8 +26,8 @@ from nf_edge.backends.onnx.run_text import run_text
 from nf_edge.backends.onnx.session import OrtSession, load
 from nf_edge.backends.onnx.spec import OnnxCpuSpec
 from nf_edge.backends.onnx.taps import tapped_file
+from nf_edge.backends.program_caches import collectable
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
-from nf_edge.backends.shape_caches import collectable
 from nf_edge.backends.taps import Lowering, Tapped
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.recipe import Recipe
