@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import backend_missing, calibration_rows, save_text_model
+from torch.fx.graph_module import _loader
 
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.core import resources
@@ -91,12 +92,15 @@ def test_further_exports_in_a_process_leave_nothing_behind(
     tiny, tmp_path, recipe, lowered_to_onnx_once, monkeypatch
 ):
     monkeypatch.setattr(OnnxCpu, "lower", lowered_to_onnx_once)
-    job, counts = job_of(tiny, recipe), []
+    job, counts, code = job_of(tiny, recipe), [], []
     for _ in range(3):
         lower(job, tmp_path / job.backend.model_file)
         counts.append(objects())
+        code.append(len(_loader.eval_cache))
     # The first export fills caches of the libraries.  Without care, each one leaves some 3,000 objects.
-    assert counts[2] - counts[1] < 1000
+    assert counts[2] - counts[1] < 300
+    # Python code of graphs would be 0.3 MB an export.
+    assert code[2] == code[1]
 
 
 @pytest.mark.slow
