@@ -61,6 +61,7 @@ def profile_model(
         contexts,
         measured.machine,
         measured.repeats,
+        backend.layout(runnable.file, config).completed(planned.weights + planned.embeddings),
     )
 
 
