@@ -31,7 +31,7 @@ def kind_of(layer: str) -> str:
 
 
 def arena_lines(layout: FileLayout) -> list[str]:
-    """Lines that name the peak of the arena and the layers that would have to shrink; or why it is unknown."""
+    """Lines with the peak of the arena and the layers to shrink, or with the reason why it is unknown."""
     arena = layout.arena
     if arena is None:
         return [f"use of the arena by operator: not known: {layout.reason}"]
@@ -57,7 +57,7 @@ def _shrink_line(arena: ArenaUse) -> str:
     if arena.next_layer:
         layer, most = arena.next_layer
         after = f"; the next layer is {layer} with {format_bytes(most)}"
-    return f"a smaller arena needs a smaller {_names(arena.peak_layers)}, or fewer tokens{held}{after}"
+    return f"to lower the peak, shrink {_names(arena.peak_layers)}, or take fewer tokens{held}{after}"
 
 
 def tensor_text(tensor: ArenaTensor) -> str:

@@ -26,8 +26,8 @@ from nf_edge.backends.executorch.program_file import (
     operators_of,
     read_program,
 )
-from nf_edge.backends.firmware import Firmware
 from nf_edge.backends.file_layout import FileLayout
+from nf_edge.backends.firmware import Firmware
 from nf_edge.backends.input_shape import INPUTS, Inputs, InputShape
 from nf_edge.backends.lowering_report import Estimate, LoweringReport
 from nf_edge.backends.memory_plan import MemoryPlan

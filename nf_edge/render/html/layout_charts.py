@@ -117,7 +117,9 @@ def weights_chart(weights: Mapping[str, int], dtypes: Mapping[str, str], label: 
         for layer, rect in tiles_of(weights).items():
             colour = TINT.get(kind_of(layer), TINTS[4].light)
             axes.add_patch(Rectangle(rect[:2], rect.width, rect.height, facecolor=colour, edgecolor=PAGE))
-            _write(axes, rect, [BLOCK.sub(r"\1.", layer), dtypes.get(layer, ""), format_bytes(weights[layer])])
+            _write(
+                axes, rect, [BLOCK.sub(r"\1.", layer), dtypes.get(layer, ""), format_bytes(weights[layer])]
+            )
         figure.set_layout_engine("none")
         axes.set_position((0, 0, 1, 1))
         axes.set_xlim(0, MAP_WIDTH)
@@ -133,7 +135,7 @@ def tiles_of(weights: Mapping[str, int]) -> dict[str, Rect]:
         block = BLOCK.match(layer)
         if size > 0:
             groups.setdefault(block[1] if block else layer, {})[layer] = size
-    tiles = {}
+    tiles: dict[str, Rect] = {}
     into = Rect(0, 0, MAP_WIDTH, MAP_HEIGHT)
     for rect, group in _divided({name: sum(group.values()) for name, group in groups.items()}, into):
         tiles |= {layer: tile for tile, layer in _divided(groups[group], rect)}

@@ -20,7 +20,7 @@ from nf_edge.render.html.colours import BAD, COLOURS, FAINT, GOOD, INK, SOFT, WA
 ROW, LEGEND_LINE = 0.5, 0.18
 # Up to this share of the budget, the parts are too narrow in the bar against the budget.
 NARROW = 0.4
-LOADING = "more at the peak of loading"
+LOADING = "only while loading"
 OUTCOMES = {"fits": GOOD, "fits as far as known": WARN}
 
 
@@ -39,8 +39,12 @@ class Stack:
     @property
     def accounts(self) -> list[str]:
         """The accounts with a known total and a known part."""
-        known = {how for part in self.parts for how, figure in part.figures().items() if figure.value is not None}
-        return [how for how, figure in self.total.figures().items() if figure.value is not None and how in known]
+        parts = [part.figures() for part in self.parts]
+        return [
+            how
+            for how, total in self.total.figures().items()
+            if total.value is not None and any(figures[how].value is not None for figures in parts)
+        ]
 
     @property
     def largest(self) -> float:
@@ -116,7 +120,9 @@ def budget_chart(share: Share, stack: Stack, label: str) -> str:
             axes.barh(row, share.budget, color=SOFT, height=0.5)
             axes.text(0, row - 0.32, f"{how} {_text(total)}, {_room(share.budget - value)}", va="bottom")
         _bars(axes, stack, named)
-        axes.axvline(share.budget, color=outcome, linewidth=2, label=f"budget {format_bytes(share.budget)}")
+        budget = f"budget {format_bytes(share.budget)}"
+        lows, highs = ([row + side for row in range(rows)] for side in (-0.3, 0.3))
+        axes.vlines([share.budget] * rows, lows, highs, color=outcome, linewidth=3, label=budget)
         axes.set_ylim(rows - 0.7, -0.75)
         axes.set_xlim(0, scale * 1.005)
         axes.set_title(title, loc="left", fontsize=8.5, color=outcome, fontweight="bold")
@@ -146,7 +152,11 @@ def parts_chart(stack: Stack, label: str) -> str:
 
 def _named(stack: Stack) -> list[MemoryPart]:
     """The parts that have a segment in any bar."""
-    return [part for part in stack.parts if any((part.figures()[how].value or 0) > 0 for how in stack.accounts)]
+    return [part for part in stack.parts if any(_size(part, how) for how in stack.accounts)]
+
+
+def _size(part: MemoryPart, how: str) -> float:
+    return max(0.0, part.figures()[how].value or 0.0)
 
 
 def _bars(axes: Axes, stack: Stack, named: Sequence[MemoryPart]) -> None:
@@ -154,10 +164,12 @@ def _bars(axes: Axes, stack: Stack, named: Sequence[MemoryPart]) -> None:
     rows = range(len(stack.accounts))
     lefts = [0.0] * len(stack.accounts)
     for part, colour in zip(named, _colours(named), strict=True):
-        sizes = [max(0.0, part.figures()[how].value or 0.0) for how in stack.accounts]
-        hatch = {"hatch": "////", "edgecolor": INK, "linewidth": 0} if part.name == LOADING else {}
+        sizes = [_size(part, how) for how in stack.accounts]
         label = f"{part.name} {format_bytes(max(sizes))}"
-        axes.barh(rows, sizes, left=lefts, color=colour, height=0.5, label=label, **hatch)
+        bars = axes.barh(rows, sizes, left=lefts, color=colour, height=0.5, label=label)
+        if part.name == LOADING:
+            for bar in bars:
+                bar.set(hatch="////", edgecolor=INK, linewidth=0)
         lefts = [left + size for left, size in zip(lefts, sizes, strict=True)]
 
 

@@ -56,7 +56,7 @@ def _stages(calls: Sequence[Call], inputs: Collection[int]) -> tuple[list[int], 
 
 
 def _completed(calls: Sequence[Call], stages: Sequence[int | None]) -> list[int]:
-    """Complete the stages: a call that reads only constants has the stage of the first reader of its result."""
+    """Complete the stages: a call that reads only constants has the first stage that reads its result."""
     complete: list[int] = []
     reader: dict[int, int] = {}
     for call, stage in zip(reversed(calls), reversed(stages), strict=True):

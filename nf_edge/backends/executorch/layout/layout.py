@@ -27,17 +27,24 @@ NO_OPERATORS = "the program calls no operators"
 
 
 def layout_of(path: Path, config: ModelConfig) -> FileLayout:
-    """The layout of a `.pte`.
+    """The layout of a `.pte`; without figures if the program has an unexpected form.
 
     Raises:
         BadInput: the file cannot be read.
     """
     file = read_program(path, mapped(path))
+    try:
+        return _layout(file, config)
+    except Exception as error:
+        return FileLayout(None, f"the program has an unexpected form ({type(error).__name__}: {error})")
+
+
+def _layout(file: Any, config: ModelConfig) -> FileLayout:
     method = file.program.execution_plan[0]
     calls = calls_of(file.program)
     storages = Storages(method, calls, cache_values(method))
     layers = layers_of(storages.calls, method.inputs, config)
-    weights = _weights(file, calls, layers, config)
+    weights = _weights(file, storages.calls, layers, config)
     if not calls:
         return FileLayout(None, NO_OPERATORS, weights)
     if storages.overlap():
@@ -51,7 +58,9 @@ def _arena(method: Any, storages: Storages, layers: Sequence[str]) -> ArenaUse:
     return ArenaUse(
         planned=sum(method.non_const_buffer_sizes),
         padding=XNNPACK_PADDING if xnnpack else 0,
-        operators=tuple(ArenaOperator(*each) for each in zip((call.name for call in calls), layers, strict=True)),
+        operators=tuple(
+            ArenaOperator(*each) for each in zip((call.name for call in calls), layers, strict=True)
+        ),
         tensors=tuple(_tensor(storage, method, calls, layers) for storage in storages.all),
     )
 

@@ -1,7 +1,7 @@
 """The tensors in a program's arena, with the calls that use them.
 
-Several values of a program may be one tensor: views have values of their own, and the writer removes the calls
-of views whose result has the place of their input.
+Several values may be one tensor: a view is a value, too.  The writer removes the calls of views whose
+result has the place of their input.
 """
 
 import math
@@ -88,7 +88,7 @@ class Storages:
                     self._of_value[index].last = end
 
     def overlap(self) -> bool:
-        """Whether two tensors that are in use at the same time overlap, which a correct reading never shows."""
+        """Whether two tensors overlap while both are in use; in a plan that is read correctly, none do."""
         live: list[Storage] = []
         for storage in sorted(self.all, key=lambda each: each.first):
             live = [each for each in live if each.last >= storage.first]
@@ -99,7 +99,9 @@ class Storages:
 
     def _followed(self, number: int, call: Call) -> Call:
         reads = tuple(self._read(index, number) for index in call.reads)
-        return replace(call, reads=reads, writes=tuple(self._write(index, number, reads) for index in call.writes))
+        return replace(
+            call, reads=reads, writes=tuple(self._write(index, number, reads) for index in call.writes)
+        )
 
     def _read(self, index: int, number: int) -> int:
         place = self._place(index)
