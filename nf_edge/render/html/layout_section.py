@@ -18,11 +18,11 @@ def layout_facts(layout: FileLayout | None, modules: Sequence[Mapping[str, Any]]
     weights = layout.weights if layout else {}
     arena = layout.arena if layout else None
     dtypes = dtypes_of(weights, modules)
-    total = format_bytes(sum(weights.values()))
+    label = f"Weights by layer, {format_bytes(sum(weights.values()))}"
     return {
         "arena_chart": arena_chart(arena, arena_lines(layout)[0]) if layout and arena else "",
         "arena_table": peak_table(arena) if arena else None,
         "arena_lines": arena_lines(layout) if layout else [],
-        "weights_chart": weights_chart(weights, dtypes, f"Weights by layer, {total}") if weights else "",
+        "weights_chart": weights_chart(weights, dtypes, label) if len(weights) > 1 else "",
         "weights_table": weights_table(weights, dtypes) if weights else None,
     }
