@@ -169,7 +169,8 @@ class ArenaEntry(TypedDict):
     the most bytes in use by layer. `operators` has the bytes in use by operator.
     """
 
-    planned: Count
+    how: How
+    bytes: Count
     padding: Count
 
 

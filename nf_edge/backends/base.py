@@ -274,7 +274,7 @@ class Backend(BackendSpec):
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         """The memory that a model file needs, read from the file."""
 
-    def layout(self, path: Path, config: ModelConfig) -> FileLayout:
+    def layout(self, path: Path, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> FileLayout:
         """A model file's weights by layer, and the use of its arena."""
         return FileLayout(None, f"a file of {self.runtime_title} plans no arena")
 

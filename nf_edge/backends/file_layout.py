@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 EMBEDDINGS, HEAD_LAYER, INPUT, CACHE = "embeddings", "head", "input", "KV cache"
 OTHER, UNDIVIDED = "other constants", "not divided by layer"
@@ -20,8 +20,8 @@ class ArenaTensor:
     Attributes:
         layer: the layer whose operator writes it, or `INPUT` or `CACHE`.
         operator: the name of the operator that writes it; "" for inputs and the cache.
-        dtype: such as `float32`.
-        shape: the largest shape.
+        dtype: such as `float32`; "" if it is unknown.
+        shape: the largest shape; empty if it is unknown.
         bytes: bytes in the arena, with padding to the alignment.
         offset: bytes before it in the arena.
         first: index of the first operator that uses it.
@@ -67,12 +67,14 @@ class ArenaUse:
         padding: bytes at its end that the planner adds for a library; no tensor uses them.
         operators: the operators in the order in which they run.
         tensors: the tensors in the arena; no two overlap while both are in use.
+        how: whether the file has the plan, or it is predicted from the config.
     """
 
     planned: int
     padding: int
     operators: tuple[ArenaOperator, ...]
     tensors: tuple[ArenaTensor, ...]
+    how: Literal["planned", "predicted"] = "planned"
 
     @cached_property
     def alive(self) -> tuple[int, ...]:
@@ -134,7 +136,8 @@ class ArenaUse:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "planned": self.planned,
+            "how": self.how,
+            "bytes": self.planned,
             "padding": self.padding,
             "peak": {
                 "operator": self.peak,

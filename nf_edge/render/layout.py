@@ -20,6 +20,10 @@ from nf_edge.render.text import counted
 KINDS = (EMBEDDINGS, "attention", "MLP", HEAD_LAYER, CACHE, INPUT, "norms", "other")
 PARTS = {"attn": "attention", "mlp": "MLP", "ln_1": "norms", "ln_2": "norms", "ln_f": "norms"}
 MODULES = {EMBEDDINGS: ("transformer.wte", "transformer.wpe"), HEAD_LAYER: ("lm_head", "score")}
+PREDICTED = (
+    "use of activations: predicted, because the file has no plan; a buffer that layers share has the name "
+    "of the first; outputs and scratch buffers follow the others"
+)
 # Names in a line, and rows of a table; more are counted.
 MOST_NAMES, MOST_ROWS = 3, 12
 
@@ -35,19 +39,26 @@ def arena_lines(layout: FileLayout) -> list[str]:
     arena = layout.arena
     if arena is None:
         return [f"use of the arena by operator: not known: {layout.reason}"]
-    operator = arena.operators[arena.peak]
-    used = format_bytes(arena.alive[arena.peak])
-    largest = ", ".join(tensor_text(tensor) for tensor in arena.peak_tensors[:MOST_NAMES])
-    more = len(arena.peak_tensors) - MOST_NAMES
-    lines = [
-        f"peak of the arena: {used} of {format_bytes(arena.planned)} in use at operator {arena.peak + 1} of "
-        f"{len(arena.operators)}, {operator_text(operator.name)} in {operator.layer}: {largest}"
-        + (f" and {counted(more, 'smaller tensor')}" if more > 0 else ""),
-        _shrink_line(arena),
-    ]
+    lines = [peak_line(arena), _shrink_line(arena)]
+    if arena.how == "predicted":
+        return [PREDICTED, *lines]
     if arena.holes > 0:
         lines.append(f"{format_bytes(arena.holes)} of the arena are empty at the peak: the plan leaves gaps")
     return lines
+
+
+def peak_line(arena: ArenaUse) -> str:
+    """The line with the operator at the peak and its largest tensors."""
+    operator = arena.operators[arena.peak]
+    name = f"{operator_text(operator.name)} in " if operator.name else ""
+    largest = ", ".join(tensor_text(tensor) for tensor in arena.peak_tensors[:MOST_NAMES])
+    more = len(arena.peak_tensors) - MOST_NAMES
+    rest = f" and {counted(more, 'smaller tensor')}" if more > 0 else ""
+    return (
+        f"peak of the {'arena' if arena.how == 'planned' else 'activations'}: "
+        f"{format_bytes(arena.alive[arena.peak])} of {format_bytes(arena.planned)} in use at operator "
+        f"{arena.peak + 1} of {len(arena.operators)}, {name}{operator.layer}: {largest}{rest}"
+    )
 
 
 def _shrink_line(arena: ArenaUse) -> str:
@@ -62,7 +73,12 @@ def _shrink_line(arena: ArenaUse) -> str:
 
 def tensor_text(tensor: ArenaTensor) -> str:
     """A tensor in words, such as `32.77 kB float32 1×64×128 of transformer.h.0.mlp`."""
-    return f"{format_bytes(tensor.bytes)} {tensor.dtype} {_shape(tensor)} of {tensor.layer}"
+    return f"{format_bytes(tensor.bytes)} {_kind(tensor)} of {tensor.layer}"
+
+
+def _kind(tensor: ArenaTensor) -> str:
+    """The dtype and shape of a tensor, or a word for it if they are unknown."""
+    return f"{tensor.dtype} {_shape(tensor)}" if tensor.dtype else tensor.operator or "buffer"
 
 
 def _shape(tensor: ArenaTensor) -> str:
@@ -76,7 +92,7 @@ def peak_table(arena: ArenaUse) -> Table:
     """
     groups: dict[tuple[str, str, str], list[int]] = {}
     for each in arena.peak_tensors:
-        tensor = f"{each.dtype} {_shape(each)}"
+        tensor = _kind(each)
         groups.setdefault((each.layer, operator_text(each.operator), tensor), []).append(each.bytes)
     rows = [
         (layer, operator, f"{len(sizes)} × {tensor}" if len(sizes) > 1 else tensor, format_bytes(sum(sizes)))

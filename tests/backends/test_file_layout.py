@@ -8,6 +8,10 @@ from nf_edge.backends.executorch.arena.fused_program import FusedProgram
 from nf_edge.backends.executorch.arena.greedy import peak_bytes
 from nf_edge.backends.executorch.arena.matmul_program import MatmulProgram
 from nf_edge.backends.file_layout import CACHE, UNDIVIDED, ArenaOperator, ArenaTensor, ArenaUse, FileLayout
+from nf_edge.backends.onnx.allocation.session import Session
+from nf_edge.backends.onnx.process_memory import largest_tape
+from nf_edge.backends.precisions import precisions
+from nf_edge.render.layout import arena_lines
 
 # Artifacts that other tests export, with what their programs have: a cache, views, delegates, fixed shapes.
 ARTIFACTS = [
@@ -26,7 +30,7 @@ ONNX = [("wide-cls", "onnx-int8-dynamic"), ("wide-lm", "onnx-int4")]
 def layout_and_plan(artifact):
     file = artifact.runnable()
     plan = file.backend.plan(file.file, file.config, file.input_shape)
-    return file.backend.layout(file.file, file.config), plan
+    return file.backend.layout(file.file, file.config, file.input_shape, file.recipe), plan
 
 
 @pytest.mark.parametrize(("name", "recipe"), ARTIFACTS)
@@ -43,7 +47,7 @@ def test_the_tensors_at_the_peak_and_the_holes_are_the_planned_arena(name, recip
     assert 0 <= cache - (plan.cache or 0) < 16 * (1 + sum(t.layer == CACHE for t in arena.tensors))
 
 
-@pytest.mark.parametrize(("name", "recipe"), ARTIFACTS)
+@pytest.mark.parametrize(("name", "recipe"), [*ARTIFACTS, *ONNX])
 def test_no_two_tensors_in_use_share_an_address(name, recipe, exported):
     layout, _ = layout_and_plan(exported(name, recipe))
     for one, other in itertools.combinations(layout.arena.tensors, 2):
@@ -87,14 +91,24 @@ def test_the_peak_of_the_file_is_the_peak_of_the_predicted_program(name, recipe,
         if recipe == "nf-int8"
         else MatmulProgram(file.config, file.input_shape)
     )
-    arena = file.backend.layout(file.file, file.config).arena
+    arena = file.backend.layout(file.file, file.config, file.input_shape, file.recipe).arena
     assert max(arena.alive) == peak_bytes(program.tensors())
 
 
-def test_a_file_for_onnx_runtime_has_no_plan_and_the_report_says_why(exported):
-    layout, _ = layout_and_plan(exported("wide-cls", "onnx-int8-dynamic"))
-    assert layout.arena is None
-    assert "ONNX Runtime places the activations at run time" in layout.reason
+def test_the_use_of_memory_in_onnx_runtime_is_predicted_and_the_report_says_so(exported):
+    artifact = exported("wide-cls", "onnx-int8-dynamic")
+    file = artifact.runnable()
+    layout, _ = layout_and_plan(artifact)
+    arena = layout.arena
+    assert arena.how == "predicted"
+    assert arena_lines(layout)[0].startswith("use of activations: predicted, because the file has no plan")
+    # The simulated session has the same block from the second run on.
+    tape = largest_tape(file.config, file.input_shape, precisions(file.recipe, file.config), None)
+    session = Session([], 0, 0)
+    session.run(tape, 0)
+    outputs = sum(output.bytes for each in tape.operators if each.kept for output in each.outputs)
+    scratch = min(tensor.offset for tensor in arena.tensors if tensor.operator == "scratch")
+    assert session._patterns[0] + outputs == scratch
 
 
 def arena_of(*lives, planned, layers):

@@ -143,7 +143,7 @@ class ExecutorchBackend(Backend):
     def run_text(self, cached: bool) -> str:
         return run_text(cached)
 
-    def layout(self, path: Path, config: ModelConfig) -> FileLayout:
+    def layout(self, path: Path, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> FileLayout:
         return layout_of(path, config)
 
     def operators(self, path: Path) -> dict[str, int]:

@@ -110,8 +110,9 @@ class OnnxCpu(OnnxCpuSpec, Backend):
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         return planned(path, config, input_shape)
 
-    def layout(self, path: Path, config: ModelConfig) -> FileLayout:
-        return layout_of(path)
+    def layout(self, path: Path, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> FileLayout:
+        cache = self.cache_dtype(config, input_shape, recipe)
+        return layout_of(path, config, input_shape, recipe, cache)
 
     def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | Decoder:
         return self.load(path, input_shape)

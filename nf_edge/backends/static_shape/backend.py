@@ -149,7 +149,7 @@ class StaticShapeBackend(Backend):
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         raise TypeError("this backend has no cache")
 
-    def layout(self, path: Path, config: ModelConfig) -> FileLayout:
+    def layout(self, path: Path, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> FileLayout:
         return layout_of(path, config)
 
     def operators(self, path: Path) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import Any
 from nf_edge.backends.file_layout import FileLayout
 from nf_edge.core.figures import format_bytes
 from nf_edge.render.html.layout_charts import arena_chart, weights_chart
-from nf_edge.render.layout import arena_lines, dtypes_of, peak_table, weights_table
+from nf_edge.render.layout import arena_lines, dtypes_of, peak_line, peak_table, weights_table
 
 
 def layout_facts(layout: FileLayout | None, modules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -20,7 +20,8 @@ def layout_facts(layout: FileLayout | None, modules: Sequence[Mapping[str, Any]]
     dtypes = dtypes_of(weights, modules)
     label = f"Weights by layer, {format_bytes(sum(weights.values()))}"
     return {
-        "arena_chart": arena_chart(arena, arena_lines(layout)[0]) if layout and arena else "",
+        "arena_chart": arena_chart(arena, peak_line(arena)) if layout and arena else "",
+        "arena_title": "Activations" if arena and arena.how == "predicted" else "Arena",
         "arena_table": peak_table(arena) if arena else None,
         "arena_lines": arena_lines(layout) if layout else [],
         "weights_chart": weights_chart(weights, dtypes, label) if len(weights) > 1 else "",
