@@ -95,21 +95,21 @@ def peak_table(arena: ArenaUse) -> Table:
         tensor = _kind(each)
         groups.setdefault((each.layer, operator_text(each.operator), tensor), []).append(each.bytes)
     rows = [
-        (layer, operator, f"{len(sizes)} × {tensor}" if len(sizes) > 1 else tensor, format_bytes(sum(sizes)))
+        (layer, f"{len(sizes)} × {tensor}" if len(sizes) > 1 else tensor, format_bytes(sum(sizes)), operator)
         for (layer, operator, tensor), sizes in groups.items()
     ]
     if rest := list(groups.items())[MOST_ROWS:]:
         size = sum(sum(sizes) for _, sizes in rest)
         count = counted(sum(len(sizes) for _, sizes in rest), "more tensor")
-        rows[MOST_ROWS:] = [(_names(layer for (layer, _, _), _ in rest), "", count, format_bytes(size))]
-    rows.append(("in use", "", "", format_bytes(arena.alive[arena.peak])))
-    rows.append(("empty, and padding", "", "", format_bytes(arena.planned - arena.alive[arena.peak])))
-    return Table("Tensors at the peak", ("layer", "written by", "tensor", "bytes"), tuple(rows), (3,))
+        rows[MOST_ROWS:] = [(_names(layer for (layer, _, _), _ in rest), count, format_bytes(size), "")]
+    rows.append(("in use", "", format_bytes(arena.alive[arena.peak]), ""))
+    rows.append(("empty, and padding", "", format_bytes(arena.planned - arena.alive[arena.peak]), ""))
+    return Table("Tensors at the peak", ("layer", "tensor", "bytes", "written by"), tuple(rows), (2,))
 
 
 def operator_text(name: str) -> str:
-    """An operator's name without its namespace and overload, such as `add`; – for none."""
-    return name.rpartition("::")[2].partition(".")[0] or "–"
+    """The name of an operator or delegate, such as `add`, without namespace and overload; – for none."""
+    return name.rpartition("::")[2].partition(".")[0].removeprefix("delegate ") or "–"
 
 
 def weights_table(weights: Mapping[str, int], dtypes: Mapping[str, str]) -> Table:

@@ -5,6 +5,7 @@ Text stays text, in the page's font, and colours are those of the page, in light
 """
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -22,6 +23,12 @@ WIDTH = 4.2  # inches; 403 CSS pixels
 GROUP_COLOURS = (COLOURS[0], VERMILION.light, COLOURS[2])
 # Up to this divergence the scale is linear, from there on logarithmic.
 LINEAR_KL = 1e-5
+# What a page does not need of an SVG file: fonts (it has its own), turns by 0 degrees, comments, metadata;
+# spaces between tags, and digits after a hundredth of a point.
+SUPERFLUOUS = re.compile(
+    r' font-family: [^;"]*;| transform="rotate\(-0 [^"]*"|<!--.*?-->|<metadata>.*?</metadata>', re.DOTALL
+)
+BETWEEN_TAGS, DECIMALS = re.compile(r">\s+<"), re.compile(r"(\d\.\d\d)\d+")
 SETTINGS = {
     "svg.fonttype": "none",
     # A fixed salt, so that the same report gives the same bytes.
@@ -147,5 +154,6 @@ def svg_of(figure: Figure, label: str) -> str:
     """The <svg> element of a figure, with a label for screen readers."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    element = buffer.getvalue().partition("<svg")[2]
+    element = SUPERFLUOUS.sub("", buffer.getvalue().partition("<svg")[2])
+    element = DECIMALS.sub(r"\1", BETWEEN_TAGS.sub("><", element))
     return f'<svg role="img" aria-label="{escape(label)}"{themed(element)}'
