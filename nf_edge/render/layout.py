@@ -93,7 +93,9 @@ def peak_table(arena: ArenaUse) -> Table:
     groups: dict[tuple[str, str, str], list[int]] = {}
     for each in arena.peak_tensors:
         tensor = _kind(each)
-        groups.setdefault((each.layer, operator_text(each.operator), tensor), []).append(each.bytes)
+        groups.setdefault((short_name(each.layer), operator_text(each.operator), tensor), []).append(
+            each.bytes
+        )
     rows = [
         (layer, f"{len(sizes)} × {tensor}" if len(sizes) > 1 else tensor, format_bytes(sum(sizes)), operator)
         for (layer, operator, tensor), sizes in groups.items()
@@ -105,6 +107,11 @@ def peak_table(arena: ArenaUse) -> Table:
     rows.append(("in use", "", format_bytes(arena.alive[arena.peak]), ""))
     rows.append(("empty, and padding", "", format_bytes(arena.planned - arena.alive[arena.peak]), ""))
     return Table("Tensors at the peak", ("layer", "tensor", "bytes", "written by"), tuple(rows), (2,))
+
+
+def short_name(layer: str) -> str:
+    """A layer's name for narrow places, such as `h.0.attn`."""
+    return layer.removeprefix("transformer.")
 
 
 def operator_text(name: str) -> str:

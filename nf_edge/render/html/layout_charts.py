@@ -13,7 +13,7 @@ from nf_edge.backends.file_layout import EMBEDDINGS, HEAD_LAYER, ArenaTensor, Ar
 from nf_edge.core.figures import format_bytes
 from nf_edge.render.html.charts import SETTINGS, WIDTH, figure_of, svg_of
 from nf_edge.render.html.colours import COLOURS, FAINT, INK, PAGE, TINTS, VERMILION
-from nf_edge.render.layout import KINDS, kind_of
+from nf_edge.render.layout import KINDS, kind_of, short_name
 from nf_edge.render.treemap import Rect, squarified
 
 BLUE, SKY, GREEN, YELLOW, ORANGE, PINK, GREY = COLOURS
@@ -117,9 +117,7 @@ def weights_chart(weights: Mapping[str, int], dtypes: Mapping[str, str], label: 
         for layer, rect in tiles_of(weights).items():
             colour = TINT.get(kind_of(layer), TINTS[4].light)
             axes.add_patch(Rectangle(rect[:2], rect.width, rect.height, facecolor=colour, edgecolor=PAGE))
-            _write(
-                axes, rect, [BLOCK.sub(r"\1.", layer), dtypes.get(layer, ""), format_bytes(weights[layer])]
-            )
+            _write(axes, rect, [short_name(layer), dtypes.get(layer, ""), format_bytes(weights[layer])])
         figure.set_layout_engine("none")
         axes.set_position((0, 0, 1, 1))
         axes.set_xlim(0, MAP_WIDTH)
