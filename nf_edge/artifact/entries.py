@@ -166,7 +166,7 @@ class ArenaEntry(TypedDict):
     """The use of the arena while the program runs, in bytes.
 
     `peak` has the operator with the most bytes in use, its tensors, and the layers at the peak. `layers` has
-    the most bytes in use by layer. `operators` has the bytes in use by operator.
+    the most bytes in use by layer. `nf-edge profile --json` also lists the bytes in use by operator.
     """
 
     how: How

@@ -181,9 +181,13 @@ class FileLayout:
             return replace(self, weights=MappingProxyType({}))
         return replace(self, weights={**self.weights, **({UNDIVIDED: rest} if rest else {})})
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "arena": self.arena.to_json() if self.arena else None,
-            "arena_unknown": self.reason,
-            "weights_by_layer": dict(self.weights),
-        }
+    def to_json(self, *, operators: bool = True) -> dict[str, Any]:
+        """The layout as JSON.
+
+        Args:
+            operators: whether the arena has its use by operator.
+        """
+        arena = self.arena.to_json() if self.arena else None
+        if arena and not operators:
+            del arena["operators"]
+        return {"arena": arena, "arena_unknown": self.reason, "weights_by_layer": dict(self.weights)}

@@ -96,11 +96,12 @@ def peak_table(arena: ArenaUse) -> Table:
         groups.setdefault((short_name(each.layer), operator_text(each.operator), tensor), []).append(
             each.bytes
         )
+    largest = sorted(groups.items(), key=lambda group: -sum(group[1]))
     rows = [
         (layer, f"{len(sizes)} × {tensor}" if len(sizes) > 1 else tensor, format_bytes(sum(sizes)), operator)
-        for (layer, operator, tensor), sizes in groups.items()
+        for (layer, operator, tensor), sizes in largest
     ]
-    if rest := list(groups.items())[MOST_ROWS:]:
+    if rest := largest[MOST_ROWS:]:
         size = sum(sum(sizes) for _, sizes in rest)
         count = counted(sum(len(sizes) for _, sizes in rest), "more tensor")
         rows[MOST_ROWS:] = [(_names(layer for (layer, _, _), _ in rest), count, format_bytes(size), "")]

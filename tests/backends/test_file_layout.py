@@ -1,6 +1,7 @@
 """The layout of a model file: when its arena is in use, and the layers of its tensors and weights."""
 
 import itertools
+import json
 
 import pytest
 
@@ -144,3 +145,13 @@ def test_a_program_of_an_unexpected_form_has_no_figures(exported, monkeypatch):
     assert layout.arena is None
     assert "unexpected form" in layout.reason
     assert layout.completed(10).weights == {UNDIVIDED: 10}
+
+
+def test_profile_lists_the_bytes_in_use_by_operator_and_the_manifest_only_the_peak(exported, run):
+    artifact = exported("digits", "xnnpack-8da8w")
+    arena = json.loads(run("profile", artifact.path, "--json").out)["result"]["layout"]["arena"]
+    assert max(each["bytes"] for each in arena["operators"]) == arena["peak"]["bytes"]
+    assert arena["operators"][arena["peak"]["operator"]]["layer"] == arena["peak"]["layer"]
+    recorded = artifact.manifest.reports["memory"]["layout"]["arena"]
+    assert "operators" not in recorded
+    assert recorded == {key: value for key, value in arena.items() if key != "operators"}

@@ -132,7 +132,12 @@ class MemoryReport(HtmlValue):
         """Whether the measurement ran on an emulated core."""
         return any(line.measured.how == "emulated" for line in self.process)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, *, operators: bool = True) -> dict[str, Any]:
+        """The report as JSON.
+
+        Args:
+            operators: whether it has the use of the arena by operator; for a deep model, this is most of the text.
+        """
         return {
             "file": [line.to_json() for line in (*self.file, self.file_total)],
             "counted": [line.name for line in self.file if line.predicted.note == COUNTED],
@@ -148,7 +153,7 @@ class MemoryReport(HtmlValue):
             "longest_context": self.longest,
             "contexts": [each.to_json() for each in self.contexts],
             "verdict": self.verdict.to_json() if self.verdict else None,
-            "layout": self.layout.to_json() if self.layout else None,
+            "layout": self.layout.to_json(operators=operators) if self.layout else None,
         }
 
 

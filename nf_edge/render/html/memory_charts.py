@@ -190,7 +190,7 @@ def _room(left: float) -> str:
 
 def _figure(title: float, rows: int, entries: int) -> tuple[Drawing, Axes]:
     """A figure with space for a title of this height in inches, for bars, and for the legend below them."""
-    bars, legend = rows * ROW, LEGEND_LINE * -(-entries // 2) + 0.08
+    bars, legend = max(1, rows) * ROW, LEGEND_LINE * -(-entries // 2) + 0.08
     height = title + bars + legend
     figure, axes = figure_of(height)
     # The layout engine would shrink the bars to the width of the legend.
