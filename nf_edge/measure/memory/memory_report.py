@@ -136,7 +136,7 @@ class MemoryReport(HtmlValue):
         """The report as JSON.
 
         Args:
-            operators: whether it has the use of the arena by operator; for a deep model, this is most of the text.
+            operators: whether it has the use of the arena by operator, most of the text for a deep model.
         """
         return {
             "file": [line.to_json() for line in (*self.file, self.file_total)],
