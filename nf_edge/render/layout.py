@@ -8,6 +8,7 @@ from nf_edge.backends.file_layout import (
     EMBEDDINGS,
     HEAD_LAYER,
     INPUT,
+    UNKNOWN_LAYER,
     ArenaTensor,
     ArenaUse,
     FileLayout,
@@ -24,6 +25,7 @@ PREDICTED = (
     "use of activations: predicted, because the file has no plan; a buffer that layers share has the name "
     "of the first; outputs and scratch buffers follow the others"
 )
+UNKNOWN = "the layer to shrink is not known: a delegate runs the layer norms, which show where a layer starts"
 # Names in a line, and rows of a table; more are counted.
 MOST_NAMES, MOST_ROWS = 3, 12
 
@@ -62,6 +64,8 @@ def peak_line(arena: ArenaUse) -> str:
 
 
 def _shrink_line(arena: ArenaUse) -> str:
+    if UNKNOWN_LAYER in arena.peak_layers:
+        return UNKNOWN
     fixed = sum(tensor.bytes for tensor in arena.peak_tensors if tensor.layer in (CACHE, INPUT))
     held = f"; cache and inputs take {format_bytes(fixed)} of it" if fixed else ""
     after = ""

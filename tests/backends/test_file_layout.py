@@ -8,7 +8,15 @@ import pytest
 from nf_edge.backends.executorch.arena.fused_program import FusedProgram
 from nf_edge.backends.executorch.arena.greedy import peak_bytes
 from nf_edge.backends.executorch.arena.matmul_program import MatmulProgram
-from nf_edge.backends.file_layout import CACHE, UNDIVIDED, ArenaOperator, ArenaTensor, ArenaUse, FileLayout
+from nf_edge.backends.file_layout import (
+    CACHE,
+    UNDIVIDED,
+    UNKNOWN_LAYER,
+    ArenaOperator,
+    ArenaTensor,
+    ArenaUse,
+    FileLayout,
+)
 from nf_edge.backends.onnx.allocation.session import Session
 from nf_edge.backends.onnx.process_memory import largest_tape
 from nf_edge.backends.precisions import precisions
@@ -127,6 +135,13 @@ def test_all_layers_near_the_peak_would_have_to_shrink():
     assert (arena.peak, arena.holes) == (0, 200)
     assert arena.peak_layers == ("a", "b", "c")
     assert arena.next_layer == ("d", 500)
+
+
+def test_no_layer_is_blamed_where_the_layers_are_unknown():
+    arena = arena_of((1000, 0, 0, 0), planned=1000, layers=[UNKNOWN_LAYER])
+    lines = arena_lines(FileLayout(arena, ""))
+    assert not any("shrink unknown" in line for line in lines)
+    assert any("the layer to shrink is not known" in line for line in lines)
 
 
 def test_weights_that_exceed_the_file_are_unknown():
