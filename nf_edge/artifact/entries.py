@@ -162,12 +162,35 @@ class VerdictEntry(TypedDict):
 
 
 @with_config(OPEN)
+class ArenaEntry(TypedDict):
+    """The use of the arena while the program runs, in bytes.
+
+    `peak` has the operator with the most bytes in use, its tensors, and the layers at the peak. `layers` has
+    the most bytes in use by layer. `nf-edge profile --json` also lists the bytes in use by operator.
+    """
+
+    how: How
+    bytes: Count
+    padding: Count
+
+
+@with_config(OPEN)
+class LayoutEntry(TypedDict):
+    """The layout of the model file; if `arena` is null, `arena_unknown` has the reason."""
+
+    arena: ArenaEntry | None
+    arena_unknown: str
+    weights_by_layer: dict[str, Count]
+
+
+@with_config(OPEN)
 class MemoryEntry(TypedDict):
     """The memory of the file, of the process and of a firmware; `verdict` is null if no device was given."""
 
     file: list[PartEntry]
     process: list[PartEntry]
     firmware: NotRequired[list[PartEntry]]
+    layout: NotRequired[LayoutEntry | None]
     verdict: VerdictEntry | None
 
 

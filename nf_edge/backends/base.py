@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nf_edge.backends.coverage.coverage import Coverage, Operator, coverage_of
 from nf_edge.backends.coverage.fixes import fixes_for
+from nf_edge.backends.file_layout import FileLayout
 from nf_edge.backends.input_shape import CacheDtype, Inputs, InputShape
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.memory_plan import MemoryPlan
@@ -272,6 +273,10 @@ class Backend(BackendSpec):
     @abstractmethod
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         """The memory that a model file needs, read from the file."""
+
+    def layout(self, path: Path, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> FileLayout:
+        """A model file's weights by layer, and the use of its arena."""
+        return FileLayout(None, f"a file of {self.runtime_title} plans no arena")
 
     @abstractmethod
     def operators(self, path: Path) -> dict[str, int]:

@@ -55,7 +55,7 @@ class Proof:
     def to_json(self) -> dict[str, Any]:
         return {
             "parity": self.parity.to_json(),
-            "memory": self.memory.to_json(),
+            "memory": self.memory.to_json(operators=False),
             "accuracy": self.accuracy.to_json() if self.accuracy else None,
         }
 

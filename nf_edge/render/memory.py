@@ -9,6 +9,7 @@ from nf_edge.measure.memory.accounts import UNACCOUNTED
 from nf_edge.measure.memory.memory_report import MemoryPart
 from nf_edge.measure.memory.spread import Repeats
 from nf_edge.measure.memory.verdict import Share
+from nf_edge.render.layout import arena_lines
 from nf_edge.render.table import Part, Table, body
 from nf_edge.render.text import counted, figure_cell, grouped
 
@@ -19,7 +20,8 @@ TAKEN_OVER, LEAST = " *", "≥ "
 
 def memory_parts(report: MemoryReport) -> list[Part]:
     """The report of memory: tables and remarks; with a device, also the verdict."""
-    parts: list[Part] = [*memory_tables(report), *firmware_tables(report), body(memory_lines(report))]
+    lines = memory_lines(report) + (arena_lines(report.layout) if report.layout else [])
+    parts: list[Part] = [*memory_tables(report), *firmware_tables(report), body(lines)]
     if report.verdict:
         parts.append(body(verdict_lines(report.verdict, _context(report))))
     return parts

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 
 import numpy as np
@@ -86,6 +87,29 @@ def test_the_report_is_one_page_that_fetches_nothing(exported):
     assert report.count("<svg") == report.count("</svg>") >= 2
     for fetching in ("<script", "<link", "<img", "@import", "url(http", 'src="'):
         assert fetching not in report
+
+
+def test_the_report_has_colours_for_light_and_dark(exported):
+    report = (exported("cls-lowrank-last-padded", "onnx-fp32").path / "report.html").read_text(
+        encoding="utf-8"
+    )
+    light, _, dark = report.partition("@media (prefers-color-scheme: dark)")
+    used = set(re.findall(r"var\(--([a-z-]+)\)", report))
+    assert len(used) > 10
+    for name in used:
+        assert f"--{name}: #" in light
+        assert f"--{name}: #" in dark
+    # A colour without a variable would be the same in the dark.
+    charts = re.findall(r"<svg.*?</svg>", report, re.DOTALL)
+    assert not [chart for chart in charts if re.search(r"(fill|stroke): #", chart)]
+
+
+def test_every_chart_of_the_report_has_a_text_for_screen_readers(exported):
+    report = (exported("wide-cls", "xnnpack-8da8w").path / "report.html").read_text(encoding="utf-8")
+    labels = re.findall(r'<svg role="img" aria-label="([^"]*)"', report)
+    assert len(labels) == report.count("<svg") >= 4
+    assert any("peak of the arena" in label for label in labels)
+    assert "Tensors at the peak" in report
 
 
 def test_the_manifest_tells_an_application_how_to_call_the_model(exported):

@@ -248,8 +248,8 @@ def test_a_page_is_green_only_where_all_is_known(exported):
     ]
     badges = [re.search(r'class="badge ([a-z-]+)">[a-z ]+</span></b>on Raspberry', page)[1] for page in pages]
     assert badges == ["fits", "fits-as-far-as-known", "unknown"]
-    green, amber, red = "#009e73", "#e69f00", "#d55e00"
-    bars = [page.split('aria-label="Memory against the budget"')[1].split("</svg>")[0] for page in pages]
+    green, amber, red = "var(--good)", "var(--warn)", "var(--bad)"
+    bars = [page.split('aria-label="Memory against the budget of ')[1].split("</svg>")[0] for page in pages]
     assert [[colour in bar for colour in (green, amber, red)] for bar in bars] == [
         [True, False, False],
         [False, True, False],

@@ -17,11 +17,13 @@ from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.capture import capture
 from nf_edge.backends.executorch.constant_methods import constant_methods
 from nf_edge.backends.executorch.event_tracer import TracedFile
+from nf_edge.backends.executorch.layout.layout import layout_of
 from nf_edge.backends.executorch.memory_planning import memory_planning_pass
 from nf_edge.backends.executorch.operator_libraries import require_operators
 from nf_edge.backends.executorch.program_file import operators_in, operators_of
 from nf_edge.backends.executorch.run_text import run_text
 from nf_edge.backends.executorch.static_quantizer import quantize_linear
+from nf_edge.backends.file_layout import FileLayout
 from nf_edge.backends.input_shape import INPUTS, CacheDtype, Inputs, InputShape
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.precisions import Precisions
@@ -140,6 +142,9 @@ class ExecutorchBackend(Backend):
 
     def run_text(self, cached: bool) -> str:
         return run_text(cached)
+
+    def layout(self, path: Path, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> FileLayout:
+        return layout_of(path, config)
 
     def operators(self, path: Path) -> dict[str, int]:
         return operators_of(path)

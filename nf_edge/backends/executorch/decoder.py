@@ -108,6 +108,11 @@ CACHE_ARGUMENTS = {
 
 def cache_bytes(method: Any) -> int:
     """Bytes of the cache: the buffers that a parsed execution plan updates in place."""
+    return sum(cache_values(method).values())
+
+
+def cache_values(method: Any) -> dict[int, int]:
+    """Map the index of each value that is a part of the cache to its bytes."""
     operators = [operator.name for operator in method.operators]
     written: dict[int, int] = {}
     for chain in method.chains:
@@ -118,7 +123,7 @@ def cache_bytes(method: Any) -> int:
                 tensor = method.values[call.args[position]].val
                 if sizes := getattr(tensor, "sizes", None):
                     written[call.args[position]] = _element_bytes(tensor) * math.prod(sizes)
-    return sum(written.values())
+    return written
 
 
 def _element_bytes(tensor: Any) -> int:

@@ -14,6 +14,7 @@ from nf_edge.backends.base import Backend, Session
 from nf_edge.backends.coverage.coverage import Coverage
 from nf_edge.backends.coverage.macs import macs_of
 from nf_edge.backends.executorch.capture import example_inputs
+from nf_edge.backends.file_layout import FileLayout
 from nf_edge.backends.input_shape import INPUTS, OUTPUT, CacheDtype, InputShape
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.memory_plan import MemoryPlan
@@ -22,6 +23,7 @@ from nf_edge.backends.onnx.attention import MultiHeadAttentionForm
 from nf_edge.backends.onnx.file import LARGE, read, save
 from nf_edge.backends.onnx.file_memory import planned
 from nf_edge.backends.onnx.genai import write_genai_files
+from nf_edge.backends.onnx.layout import layout_of
 from nf_edge.backends.onnx.run_text import run_text
 from nf_edge.backends.onnx.session import OrtSession, load
 from nf_edge.backends.onnx.spec import OnnxCpuSpec
@@ -107,6 +109,10 @@ class OnnxCpu(OnnxCpuSpec, Backend):
 
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         return planned(path, config, input_shape)
+
+    def layout(self, path: Path, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> FileLayout:
+        cache = self.cache_dtype(config, input_shape, recipe)
+        return layout_of(path, config, input_shape, recipe, cache)
 
     def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | Decoder:
         return self.load(path, input_shape)

@@ -29,12 +29,12 @@ def planned(path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryP
         raise BadInput(f"is not an ONNX model ({error})", where=path, fix="export it again") from error
     looked_up = _looked_up(model)
     tables = {
-        tensor.name: _bytes(tensor)
+        tensor.name: tensor_bytes(tensor)
         for tensor in model.graph.initializer
         if tensor.name in looked_up and tensor.dims[0] in (config.vocab_size, config.n_positions)
     }
     embeddings = sum(tables.values())
-    weights = sum(_bytes(tensor) for tensor in model.graph.initializer) - embeddings
+    weights = sum(tensor_bytes(tensor) for tensor in model.graph.initializer) - embeddings
     # A table that is also multiplied is a tied head; the runtime packs a copy of it at load.
     multiplied = {name for node in model.graph.node if node.op_type in PRODUCTS for name in node.input}
     copied = sum(size for name, size in tables.items() if name in multiplied)
@@ -79,7 +79,8 @@ def _cache_bytes(model: onnx.ModelProto, input_shape: InputShape) -> int:
     )
 
 
-def _bytes(tensor: onnx.TensorProto) -> int:
+def tensor_bytes(tensor: onnx.TensorProto) -> int:
+    """Bytes of a tensor's values."""
     return int(np.prod(tensor.dims, dtype=np.int64)) * _item(tensor.data_type)
 
 

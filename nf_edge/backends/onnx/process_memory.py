@@ -6,6 +6,7 @@ from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.onnx.allocation.activations import Products, Run, tape_of
 from nf_edge.backends.onnx.allocation.constants import constants_of
 from nf_edge.backends.onnx.allocation.session import Session
+from nf_edge.backends.onnx.allocation.tape import Tape
 from nf_edge.backends.precisions import Precisions
 from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.model import ModelConfig
@@ -71,6 +72,13 @@ def process_memory(
     reused = max(0, session.arena.touched - grown)
     growing = GROWING_CACHES * cached_bytes(config, cache, length) - reused
     return ProcessMemory(loaded - freed, freed, max(grown, growing), load_peak)
+
+
+def largest_tape(
+    config: ModelConfig, input_shape: InputShape, precision_of: Precisions, cache: CacheDtype | None
+) -> Tape:
+    """The operators of a run with the largest input: for a model with a cache, a prompt of all positions."""
+    return tape_of(_run(config, precision_of, cache, input_shape.length, 0))
 
 
 def structure_bytes(config: ModelConfig, precision_of: Precisions) -> int:

@@ -16,6 +16,7 @@ from nf_edge.backends.coverage.coverage import Operator
 from nf_edge.backends.coverage.work import Work
 from nf_edge.backends.eager import eager
 from nf_edge.backends.executorch.capture import capture, quantize_captured
+from nf_edge.backends.executorch.layout.layout import layout_of
 from nf_edge.backends.executorch.method_allocator import argument_counts, method_bytes, temporary_bytes
 from nf_edge.backends.executorch.operator_libraries import require_operators
 from nf_edge.backends.executorch.program_file import (
@@ -25,6 +26,7 @@ from nf_edge.backends.executorch.program_file import (
     operators_of,
     read_program,
 )
+from nf_edge.backends.file_layout import FileLayout
 from nf_edge.backends.firmware import Firmware
 from nf_edge.backends.input_shape import INPUTS, Inputs, InputShape
 from nf_edge.backends.lowering_report import Estimate, LoweringReport
@@ -146,6 +148,9 @@ class StaticShapeBackend(Backend):
 
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         raise TypeError("this backend has no cache")
+
+    def layout(self, path: Path, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> FileLayout:
+        return layout_of(path, config)
 
     def operators(self, path: Path) -> dict[str, int]:
         return operators_of(path)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from nf_edge.backends.file_layout import FileLayout
 from nf_edge.backends.input_shape import KV_CACHE, InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.errors import OverBudget
@@ -53,6 +54,7 @@ class MemoryReport(HtmlValue):
         longest: tokens of the longest context.
         contexts: the predicted memory of a language model at other contexts; empty without a cache.
         verdict: the comparison with a device's memory; None without a device.
+        layout: the use of the file's arena, and its weights by layer; None before there is an artifact.
     """
 
     file: tuple[MemoryPart, ...]
@@ -70,6 +72,7 @@ class MemoryReport(HtmlValue):
     longest: int
     contexts: tuple[ContextMemory, ...]
     verdict: Verdict | None
+    layout: FileLayout | None = None
 
     @classmethod
     def of(
@@ -83,6 +86,7 @@ class MemoryReport(HtmlValue):
         contexts: tuple[ContextMemory, ...],
         machine: str = "",
         repeats: Repeats | None = None,
+        layout: FileLayout | None = None,
     ) -> "MemoryReport":
         """The report of three accounts, in the order predicted, planned, measured.
 
@@ -105,6 +109,7 @@ class MemoryReport(HtmlValue):
             longest=input_shape.length,
             contexts=contexts,
             verdict=judge(device, recipe, accounts) if device else None,
+            layout=layout,
         )
 
     @property
@@ -127,7 +132,12 @@ class MemoryReport(HtmlValue):
         """Whether the measurement ran on an emulated core."""
         return any(line.measured.how == "emulated" for line in self.process)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, *, operators: bool = True) -> dict[str, Any]:
+        """The report as JSON.
+
+        Args:
+            operators: whether it has the use of the arena by operator, most of the text for a deep model.
+        """
         return {
             "file": [line.to_json() for line in (*self.file, self.file_total)],
             "counted": [line.name for line in self.file if line.predicted.note == COUNTED],
@@ -143,6 +153,7 @@ class MemoryReport(HtmlValue):
             "longest_context": self.longest,
             "contexts": [each.to_json() for each in self.contexts],
             "verdict": self.verdict.to_json() if self.verdict else None,
+            "layout": self.layout.to_json(operators=operators) if self.layout else None,
         }
 
 

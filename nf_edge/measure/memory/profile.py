@@ -50,6 +50,7 @@ def profile_model(
         account_of_plan(planned, backend.process_bytes, "planned", predicted, backend.private_process_bytes),
         measured.account,
     ]
+    layout = backend.layout(runnable.file, config, input_shape, runnable.recipe)
     contexts = context_memories(backend, config, input_shape, runnable.recipe)
     return MemoryReport.of(
         accounts,
@@ -61,6 +62,7 @@ def profile_model(
         contexts,
         measured.machine,
         measured.repeats,
+        layout.completed(planned.weights + planned.embeddings),
     )
 
 

@@ -1,12 +1,14 @@
 """Charts of a report as SVG, drawn by matplotlib.
 
 Charts are as narrow as a phone, so that their text is readable there; a wide screen shows several in a row.
-Text stays text, in the page's font.
+Text stays text, in the page's font, and colours are those of the page, in light and dark.
 """
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -14,17 +16,19 @@ from matplotlib.figure import Figure
 
 from nf_edge.core.figures import format_bytes
 from nf_edge.measure.accuracy.compare import Comparison
-from nf_edge.measure.memory.memory_report import MemoryPart
-from nf_edge.measure.memory.verdict import Share
+from nf_edge.render.html.colours import COLOURS, FAINT, INK, VERMILION, themed
 
 WIDTH = 4.2  # inches; 403 CSS pixels
-# Colours for colour-blind readers (Okabe and Ito, 2008); neighbours differ in lightness.
-COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#CC79A7", "#999999")
 # Colours of the groups of points: blue, vermilion, green.
-GROUP_COLOURS = ("#0072B2", "#D55E00", "#009E73")
+GROUP_COLOURS = (COLOURS[0], VERMILION.light, COLOURS[2])
 # Up to this divergence the scale is linear, from there on logarithmic.
 LINEAR_KL = 1e-5
-INK, FAINT = "#1f2933", "#c5ced6"
+# What a page does not need of an SVG file: fonts (it has its own), turns by 0 degrees, comments, metadata;
+# spaces between tags, and digits after a hundredth of a point.
+SUPERFLUOUS = re.compile(
+    r' font-family: [^;"]*;| transform="rotate\(-0 [^"]*"|<!--.*?-->|<metadata>.*?</metadata>', re.DOTALL
+)
+BETWEEN_TAGS, DECIMALS = re.compile(r">\s+<"), re.compile(r"(\d\.\d\d)\d+")
 SETTINGS = {
     "svg.fonttype": "none",
     # A fixed salt, so that the same report gives the same bytes.
@@ -33,66 +37,10 @@ SETTINGS = {
     "font.size": 8.5,
     "text.color": INK,
     "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
     "xtick.color": INK,
     "ytick.color": INK,
 }
-
-
-def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequence[str], label: str) -> str:
-    """An SVG chart of memory: a stacked bar for each account, such as `planned`.
-
-    Args:
-        lines: the parts of memory; each known and positive part is a segment of a bar.
-        total: the sum of the parts, written at the end of each bar.
-        label: the description of the chart for screen readers.
-    """
-    with matplotlib.rc_context(SETTINGS):
-        figure, axes = figure_of(0.85 + 0.36 * len(accounts) + 0.17 * len(lines))
-        bottoms = [0.0] * len(accounts)
-        for line, colour in zip(lines, COLOURS, strict=False):
-            sizes = [max(0.0, line.figures()[account].value or 0.0) for account in accounts]
-            # The legend names only parts that have a segment.
-            label_of_part = line.name if any(sizes) else None
-            axes.barh(accounts, sizes, left=bottoms, color=colour, label=label_of_part, height=0.62)
-            bottoms = [bottom + size for bottom, size in zip(bottoms, sizes, strict=True)]
-        for row, account in enumerate(accounts):
-            axes.annotate(
-                str(total.figures()[account]),
-                (bottoms[row], row),
-                (4, 0),
-                textcoords="offset points",
-                va="center",
-            )
-        axes.invert_yaxis()
-        axes.set_xlim(0, max(bottoms) * 1.28 or 1)
-        axes.xaxis.set_visible(False)
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.02), frameon=False, ncols=2, handlelength=1)
-        return svg_of(figure, label)
-
-
-def budget_chart(shares: Sequence[Share], label: str) -> str:
-    """An SVG chart with one bar per memory of the device: the required memory as a share of the budget.
-
-    Args:
-        label: the description of the chart for screen readers.
-    """
-    with matplotlib.rc_context(SETTINGS):
-        figure, axes = figure_of(0.2 + 0.66 * len(shares))
-        for row, share in enumerate(shares):
-            used, percent = (0.0, "") if share.used is None else (share.used, f", {100 * share.used:.1f} %")
-            axes.barh(row, 1, color="#e8edf1", height=0.36)
-            # Green only if the artifact certainly fits.
-            colour = {"fits": COLOURS[2], "fits as far as known": COLOURS[4]}.get(share.outcome, "#D55E00")
-            axes.barh(row, min(1, used), color=colour, height=0.36)
-            # Two lines of text, neither wider than the bar.
-            need = f"{'at least ' if share.unknown else ''}{share.need}"
-            text = f"{share.memory} ({share.kind})\n{need} of {format_bytes(share.budget)}{percent}"
-            axes.text(0, row - 0.2, text, va="bottom")
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.set_ylim(len(shares) - 0.7, -0.85)
-        axes.axis("off")
-        return svg_of(figure, label)
 
 
 def accuracy_chart(comparison: Comparison, label: str) -> str:
@@ -206,5 +154,6 @@ def svg_of(figure: Figure, label: str) -> str:
     """The <svg> element of a figure, with a label for screen readers."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    element = buffer.getvalue().partition("<svg")[2]
-    return f'<svg role="img" aria-label="{label}"{element}'
+    element = SUPERFLUOUS.sub("", buffer.getvalue().partition("<svg")[2])
+    element = DECIMALS.sub(r"\1", BETWEEN_TAGS.sub("><", element))
+    return f'<svg role="img" aria-label="{escape(label)}"{themed(element)}'

@@ -5,12 +5,13 @@ import matplotlib
 from nf_edge.measure.accuracy.layers import LayersReport
 from nf_edge.measure.accuracy.stages import StagesReport
 from nf_edge.render.accuracy import metric_text
-from nf_edge.render.html.charts import COLOURS, FAINT, SETTINGS, figure_of, svg_of
+from nf_edge.render.html.charts import SETTINGS, figure_of, svg_of
+from nf_edge.render.html.colours import COLOURS, FAINT, PAGE, VERMILION
 
-# The colour of what is out of line: vermilion.
-BAD = "#D55E00"
+# The colour of what is out of line.
+BAD = VERMILION.light
 # A background for text, so that a line behind it does not cross it out.
-OVER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+OVER = {"facecolor": PAGE, "edgecolor": "none", "pad": 0.5}
 # The ratio that stands for no noise but float32's rounding.
 EXACT = 100.0
 

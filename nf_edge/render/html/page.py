@@ -13,7 +13,16 @@ from nf_edge.render.accuracy import (
     simulated_lines,
 )
 from nf_edge.render.coverage import accelerator_lines, accelerator_table, coverage_lines
-from nf_edge.render.html.charts import accuracy_chart, budget_chart, parts_chart
+from nf_edge.render.html.charts import accuracy_chart
+from nf_edge.render.html.layout_section import layout_facts
+from nf_edge.render.html.memory_charts import (
+    Stack,
+    budget_chart,
+    budget_stacks,
+    is_narrow,
+    parts_chart,
+    process_stack,
+)
 from nf_edge.render.html.templates import filled
 from nf_edge.render.memory import firmware_tables, memory_lines, memory_tables, share_lines
 from nf_edge.render.pruning import compression_lines
@@ -27,10 +36,6 @@ def report_page(
     """The HTML of `report.html`; the page has no scripts and loads nothing."""
     shares = memory.verdict.shares if memory.verdict else ()
     shares_of = accuracy.comparison if accuracy and accuracy.comparison.artifact.right is not None else None
-    file_accounts = ("predicted", "planned")
-    process_accounts = tuple(
-        account for account, figure in memory.steady.figures().items() if figure.value is not None
-    )
     file_table, process_table, kinds_table = memory_tables(memory)
     return filled(
         "report.html.j2",
@@ -38,12 +43,15 @@ def report_page(
         size=format_bytes(manifest.model.bytes),
         verdict=memory.verdict,
         share_lines=[line for share in shares for line in share_lines(share)],
-        budget_chart=budget_chart(shares, "Memory against the budget") if shares else "",
-        file_chart=parts_chart(memory.file, memory.file_total, file_accounts, "Parts of the model file"),
+        budget_charts=[
+            budget_chart(share, stack, f"Memory against the budget of {share.memory}")
+            for share, stack in budget_stacks(memory)
+        ],
+        file_chart=parts_chart(Stack(memory.file, memory.file_total), "Parts of the model file"),
         file_table=file_table,
-        process_chart=parts_chart(
-            memory.process, memory.steady, process_accounts, "Parts of the process's memory"
-        ),
+        process_chart=parts_chart(process_stack(memory), "Parts of the process's memory")
+        if is_narrow(memory)
+        else "",
         process_table=process_table,
         firmware_tables=firmware_tables(memory),
         kinds_table=kinds_table,
@@ -61,4 +69,5 @@ def report_page(
         accelerator_table=accelerator_table(manifest),
         work_lines=work_lines(manifest),
         work_table=work_table(manifest),
+        **layout_facts(memory.layout, manifest.quantization),
     )

@@ -4,6 +4,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from nf_edge.render.html.colours import css
+
 
 def filled(template: str, **facts: Any) -> str:
     """The HTML of a template filled with `facts`, which are escaped."""
@@ -14,4 +16,4 @@ def filled(template: str, **facts: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(facts)
+    return environment.get_template(template).render(light=css(dark=False), dark=css(dark=True), **facts)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from nf_edge.backends.file_layout import EMBEDDINGS, HEAD_LAYER
 from nf_edge.backends.onnx.allocation.tape import UNKNOWN, Tape, Value
 
 Products = Literal["float32", "int8_dynamic", "int8_static", "int4"]
@@ -69,19 +70,24 @@ class Run:
 def tape_of(run: Run) -> Tape:
     """Describe the operators of a run, in the order in which ONNX Runtime executes them."""
     tape = Tape()
+    tape.layer = EMBEDDINGS
     # The length of the input, the first number that the graph computes.
     tape.one([], ("length", INTEGER))
     complete = run.layers[:-1] if run.one_token else run.layers
     # The runtime's order: the biases come before the embedding, if they come first.
     biases = _Biases(tape, run, len(complete))
     residual = _embedded(tape, run)
-    for heads, inner in complete:
+    for block, (heads, inner) in enumerate(complete):
+        tape.layer = f"transformer.h.{block}.attn"
         residual = _attention(tape, run, residual, heads, biases)
+        tape.layer = f"transformer.h.{block}.mlp"
         residual = _mlp(tape, run, residual, inner)
+    tape.layer = f"transformer.h.{len(complete)}" if run.one_token else "transformer.ln_f"
     norm = tape.one([residual], _tokens(run, run.hidden))
     if run.one_token:
         width = run.layers[-1][0] * run.head_size
         norm = _linear(tape, run, norm, run.hidden, (2 if run.symmetric else 3) * width)
+    tape.layer = HEAD_LAYER
     tape.add([norm], [("logits", FLOAT * run.outputs)], kept=True)
     return tape
 

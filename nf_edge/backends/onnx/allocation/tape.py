@@ -36,6 +36,7 @@ class Operator:
         scratch: bytes of each temporary block in the arena.
         kept: whether the outputs are the model's outputs, which the application holds.
         heap: bytes of a temporary block outside the arena; 0 is none.
+        layer: the layer of the network that it belongs to.
     """
 
     inputs: tuple[Value, ...]
@@ -44,6 +45,7 @@ class Operator:
     scratch: tuple[int, ...]
     kept: bool
     heap: int
+    layer: str
 
 
 @dataclass
@@ -56,10 +58,15 @@ class Buffer:
 
 
 class Tape:
-    """Collects the operators of a run, in the order in which they run."""
+    """Collects the operators of a run, in the order in which they run.
+
+    Attributes:
+        layer: the layer of the operators that are appended next.
+    """
 
     def __init__(self) -> None:
         self.operators: list[Operator] = []
+        self.layer = ""
 
     def add(
         self,
@@ -80,7 +87,9 @@ class Tape:
         outputs = tuple(Value(*shape) for shape in shapes)
         for value in {id(value): value for value in inputs}.values():
             value.readers.append(len(self.operators))
-        self.operators.append(Operator(tuple(inputs), outputs, in_place, tuple(scratch), kept, heap))
+        self.operators.append(
+            Operator(tuple(inputs), outputs, in_place, tuple(scratch), kept, heap, self.layer)
+        )
         return outputs
 
     def one(

@@ -1,0 +1,1 @@
+"""Read from a `.pte` which layer each operator, tensor and constant belongs to, and when tensors are used."""
