@@ -390,6 +390,7 @@ def test_a_check_refuses_an_artifact_that_encodes_texts_otherwise_than_its_check
     assert says in done.err
 
 
+@pytest.mark.slow
 def test_a_tokenizer_whose_batch_settings_the_export_switched_off_is_its_checkpoints(tmp_path):
     (tmp_path / "model").mkdir()
     model = save_text_model(tmp_path / "model", [TEXT] * 3, 280)

@@ -104,6 +104,7 @@ def test_the_peak_of_the_file_is_the_peak_of_the_predicted_program(name, recipe,
     assert max(arena.alive) == peak_bytes(program.tensors())
 
 
+@pytest.mark.slow
 def test_the_use_of_memory_in_onnx_runtime_is_predicted_and_the_report_says_so(exported):
     artifact = exported("wide-cls", "onnx-int8-dynamic")
     file = artifact.runnable()
@@ -151,6 +152,7 @@ def test_weights_that_exceed_the_file_are_unknown():
     assert layout.completed(50).weights == {}
 
 
+@pytest.mark.slow
 def test_a_program_of_an_unexpected_form_has_no_figures(exported, monkeypatch):
     from nf_edge.backends.executorch.layout import storages
 
@@ -162,6 +164,7 @@ def test_a_program_of_an_unexpected_form_has_no_figures(exported, monkeypatch):
     assert layout.completed(10).weights == {UNDIVIDED: 10}
 
 
+@pytest.mark.slow
 def test_profile_lists_the_bytes_in_use_by_operator_and_the_manifest_only_the_peak(exported, run):
     artifact = exported("digits", "xnnpack-8da8w")
     arena = json.loads(run("profile", artifact.path, "--json").out)["result"]["layout"]["arena"]

@@ -44,6 +44,7 @@ def shakespeare(tmp_path_factory):
     return load_artifact(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [INT8_CACHED[0], *(pytest.param(name, marks=pytest.mark.slow) for name in INT8_CACHED[1:])]
 )

@@ -91,6 +91,7 @@ def test_a_file_that_the_recipe_does_not_give_is_the_stage_that_loses_most_and_t
     assert "NOT the same: lowering again gives another model.onnx" in done.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("explanation", ["--stages", "--layers"])
 def test_a_file_that_the_recipe_does_not_give_passes_nowhere(artifact, run, tmp_path, explanation):
     damaged = with_other_scale(artifact, "transformer.h.1.mlp.c_fc", tmp_path / "damaged")

@@ -70,6 +70,7 @@ def logits(network, rows):
     return torch.cat([network(torch.from_numpy(ids)[:, : mask.sum()]).flatten() for ids, mask in rows])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", ["equalize", "rotate", "both", "awq"])
 @settings(max_examples=40)
 @given(
