@@ -13,7 +13,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from nf_edge.artifact.manifest import ArtifactFile
-from nf_edge.core.errors import BadInput
+from nf_edge.core.errors import EXPORT_AGAIN, BadInput
 from nf_edge.core.schemas import MANIFEST, MOST_MANIFEST_BYTES
 
 SIGNATURE = "model.sig"
@@ -31,7 +31,6 @@ STRAYS = {
     "README.md",
     "LICENSE",
 }
-AGAIN = "export the artifact again"
 UNLISTED = "is not listed in the manifest"
 
 
@@ -46,10 +45,10 @@ def opened(path: Path) -> Iterator[BufferedReader]:
         # Without O_NONBLOCK, opening a pipe would wait for a writer.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise BadInput(_why_not(path, error), where=path, fix=AGAIN) from error
+        raise BadInput(_why_not(path, error), where=path, fix=EXPORT_AGAIN) from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise BadInput("is not a regular file", where=path, fix=AGAIN)
+        raise BadInput("is not a regular file", where=path, fix=EXPORT_AGAIN)
     with os.fdopen(handle, "rb") as file:
         yield file
 
@@ -68,7 +67,9 @@ def read_manifest_bytes(folder: Path) -> bytes:
         content = file.read(MOST_MANIFEST_BYTES + 1)
     if len(content) > MOST_MANIFEST_BYTES:
         raise BadInput(
-            f"is damaged (it has more than {MOST_MANIFEST_BYTES:,} bytes)", where=folder / MANIFEST, fix=AGAIN
+            f"is damaged (it has more than {MOST_MANIFEST_BYTES:,} bytes)",
+            where=folder / MANIFEST,
+            fix=EXPORT_AGAIN,
         )
     return content
 
@@ -113,10 +114,12 @@ def verify(folder: Path, files: Sequence[ArtifactFile], *, complete: bool) -> tu
         problems += [(name, UNLISTED) for name in unlisted]
     if len(problems) == 1:
         name, problem = problems[0]
-        fix = "move it out of the artifact's folder" if problem == UNLISTED else AGAIN
+        fix = "move it out of the artifact's folder" if problem == UNLISTED else EXPORT_AGAIN
         raise BadInput(problem, where=folder / name, fix=fix)
     if problems:
-        raise BadInput.listing((f"{name} {problem}" for name, problem in problems), where=folder, fix=AGAIN)
+        raise BadInput.listing(
+            (f"{name} {problem}" for name, problem in problems), where=folder, fix=EXPORT_AGAIN
+        )
     return (f"nf-edge ignores {', '.join(strays)}: not part of the artifact",) if strays else ()
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nf_edge.artifact.contents import AGAIN, SIGNATURE, described, read_manifest_bytes, verify
+from nf_edge.artifact.contents import SIGNATURE, described, read_manifest_bytes, verify
 from nf_edge.artifact.guide import run_guide
 from nf_edge.artifact.manifest import SCHEMAS, Manifest
 from nf_edge.backends import agreeing_backend, backend_for
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core import strict_json
-from nf_edge.core.errors import BadInput
+from nf_edge.core.errors import EXPORT_AGAIN, BadInput
 from nf_edge.core.files import staged_folder
 from nf_edge.core.output_checks import FolderKind, check_target
 from nf_edge.core.schemas import MANIFEST, is_artifact, require_schema
@@ -78,7 +78,7 @@ class Artifact:
         if self.manifest.files is None:
             earlier = EARLIER.format(model=self.manifest.model.name)
             what = f"cannot be verified, because the artifact {earlier}"
-            fix = f"{AGAIN}; generate also takes token ids (--ids)"
+            fix = f"{EXPORT_AGAIN}; generate also takes token ids (--ids)"
             raise BadInput(what, where=self.path / name, fix=fix)
         return self.path / name
 
@@ -117,9 +117,8 @@ def load_artifact(path: Path) -> Artifact:
     notes = verify(path, manifest.files or (manifest.model,), complete=manifest.files is not None)
     _require_companions(path, manifest)
     if manifest.files is None:
-        notes = (
-            f"{path} {EARLIER.format(model=manifest.model.name)}; {AGAIN} so that all files are verified",
-        )
+        earlier = EARLIER.format(model=manifest.model.name)
+        notes = (f"{path} {earlier}; {EXPORT_AGAIN} so that all files are verified",)
     return Artifact(path, manifest, hashlib.sha256(content).hexdigest(), notes)
 
 
@@ -141,9 +140,11 @@ def _manifest(content: bytes, where: Path) -> Manifest:
             raise ValueError("; ".join(unknown))
         return manifest
     except ValidationError as error:
-        raise BadInput(f"is damaged ({'; '.join(_problems(error))})", where=where, fix=AGAIN) from error
+        raise BadInput(
+            f"is damaged ({'; '.join(_problems(error))})", where=where, fix=EXPORT_AGAIN
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"is damaged ({error})", where=where, fix=AGAIN) from error
+        raise BadInput(f"is damaged ({error})", where=where, fix=EXPORT_AGAIN) from error
 
 
 def _convert_drop_to_points(document: dict[str, Any]) -> None:
@@ -172,7 +173,7 @@ def _require_companions(path: Path, manifest: Manifest) -> None:
         raise BadInput(
             f"does not list {' and '.join(missing)}, which {manifest.model.name} needs",
             where=path / MANIFEST,
-            fix=AGAIN,
+            fix=EXPORT_AGAIN,
         )
 
 

@@ -1,8 +1,7 @@
 """Find the checkpoint that an artifact is compared with, and check that the artifact was made from it."""
 
-from nf_edge.artifact.contents import AGAIN
 from nf_edge.artifact.folder import Artifact
-from nf_edge.core.errors import BadInput
+from nf_edge.core.errors import EXPORT_AGAIN, BadInput
 from nf_edge.core.identity import UNKNOWN
 from nf_edge.core.reading import sha256
 from nf_edge.core.resources import names
@@ -60,16 +59,16 @@ def _require_its_tokenizer(artifact: Artifact, checkpoint: Checkpoint) -> None:
     if manifest.interface.tokenizer is None:
         if exported in (None, UNKNOWN):
             return
-        raise BadInput("has no tokenizer, but its checkpoint has one", where=artifact.path, fix=AGAIN)
+        raise BadInput("has no tokenizer, but its checkpoint has one", where=artifact.path, fix=EXPORT_AGAIN)
     file = artifact.path / manifest.interface.tokenizer
-    if exported == UNKNOWN or exported == checkpoint.identity.tokenizer_sha256:
+    same = sha256(file) == exported
+    if not same and exported in (UNKNOWN, checkpoint.identity.tokenizer_sha256):
+        # An export switches padding and truncation off in its copy.
         source = checkpoint.tokenizer_file
         same = source is not None and file.read_bytes() == copied_tokenizer(source)
-    else:  # the original before `compress`, which may have removed tokens
-        same = sha256(file) == exported
     if not same:
         raise BadInput(
             "is not the tokenizer of the checkpoint that the artifact was exported from",
             where=file,
-            fix=AGAIN,
+            fix=EXPORT_AGAIN,
         )

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nf_edge.artifact.contents import AGAIN, SIGNATURE, opened
+from nf_edge.artifact.contents import SIGNATURE, opened
 from nf_edge.artifact.folder import EARLIER, Artifact, load_artifact
 from nf_edge.core.environment import KEY_PASSWORD, PUBLIC_KEY
-from nf_edge.core.errors import BadInput, MissingTool
+from nf_edge.core.errors import EXPORT_AGAIN, BadInput, MissingTool
 from nf_edge.core.files import write_bytes
 from nf_edge.core.schemas import MANIFEST
 from nf_edge.core.staging import scratch_folder
@@ -74,7 +74,7 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
     """
     if artifact.manifest.files is None:
         earlier = EARLIER.format(model=artifact.manifest.model.name)
-        raise BadInput(f"cannot be signed, because it {earlier}", where=artifact.path, fix=AGAIN)
+        raise BadInput(f"cannot be signed, because it {earlier}", where=artifact.path, fix=EXPORT_AGAIN)
     hashing = _folder_hashing()
     from model_signing import signing
 

@@ -134,7 +134,18 @@ class ArenaUse:
         others = {layer: most for layer, most in self.by_layer.items() if layer not in self.peak_layers}
         return max(others.items(), key=lambda each: each[1], default=None)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, *, operators: bool) -> dict[str, Any]:
+        """The use of the arena as JSON.
+
+        Args:
+            operators: whether it has the use by operator.
+        """
+        by_operator = [
+            {"name": each.name, "layer": each.layer, "bytes": alive, "highest_address": top}
+            for each, alive, top in (
+                zip(self.operators, self.alive, self.top, strict=True) if operators else ()
+            )
+        ]
         return {
             "how": self.how,
             "bytes": self.planned,
@@ -149,10 +160,7 @@ class ArenaUse:
                 "tensors": [tensor.to_json() for tensor in self.peak_tensors],
             },
             "layers": self.by_layer,
-            "operators": [
-                {"name": each.name, "layer": each.layer, "bytes": alive, "highest_address": top}
-                for each, alive, top in zip(self.operators, self.alive, self.top, strict=True)
-            ],
+            **({"operators": by_operator} if operators else {}),
         }
 
 
@@ -187,7 +195,5 @@ class FileLayout:
         Args:
             operators: whether the arena has its use by operator.
         """
-        arena = self.arena.to_json() if self.arena else None
-        if arena and not operators:
-            del arena["operators"]
+        arena = self.arena.to_json(operators=operators) if self.arena else None
         return {"arena": arena, "arena_unknown": self.reason, "weights_by_layer": dict(self.weights)}

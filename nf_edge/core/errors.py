@@ -9,6 +9,8 @@ from pathlib import Path
 from reprlib import Repr
 from typing import Any
 
+# What to do if an artifact's files are missing or damaged.
+EXPORT_AGAIN = "export the artifact again"
 # Limits of an error's length: a file may have many problems, and libraries quote bad values in full.
 MOST_PROBLEMS, MOST_CHARACTERS = 20, 8000
 _REPR = Repr()

@@ -4,12 +4,12 @@ import re
 from collections.abc import Container
 from dataclasses import replace
 
+from nf_edge.core.errors import EXPORT_AGAIN
 from nf_edge.core.figures import format_number
 from nf_edge.core.progress import Progress
 from nf_edge.core.recipe.recipe import Recipe, load_recipe
 from nf_edge.core.resources import names
 from nf_edge.measure.accuracy.layers import LayerError
-from nf_edge.measure.accuracy.same_file import EXPORT_AGAIN
 from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.lowering import Job
 from nf_edge.pipeline.mixed_precision.costs import Cost, Unit, UnitCosts
@@ -56,9 +56,9 @@ def remedy_for(
     if layer.name.endswith(".attn") and (keys := _integer_keys(job.recipe)):
         return f"in section `quantize` of the recipe, write {keys}"
     if unit is None:
-        return f"the layer has no weights, only activations; use {_wider(job.recipe)}"
+        return f"the layer has no weights, only activations; use {wider_recipe(job.recipe)}"
     if not job.backend.support.float_layers:
-        return f"backend {job.backend.name} gives all layers one precision; use {_wider(job.recipe)}"
+        return f"backend {job.backend.name} gives all layers one precision; use {wider_recipe(job.recipe)}"
     few = replace(rows, rows=rows.rows[:ROWS])
     measured = sensitivity(SensitivityJob(job.checkpoint, job.recipe, few, calibrate), progress, [unit])
     return _advice(unit, job, measured.units[0]) if measured.units else _rule(unit, "float32")
@@ -74,7 +74,7 @@ def _integer_keys(recipe: Recipe) -> str:
     return " and ".join(f"{key}: float32" for key, dtype in keys.items() if dtype == "int8")
 
 
-def _wider(recipe: Recipe) -> str:
+def wider_recipe(recipe: Recipe) -> str:
     """The kind of recipe to use instead, in words.
 
     It is a bundled recipe of the same backend and target with int16 activations; if there is none or the

@@ -268,6 +268,14 @@ def test_a_label_that_names_a_class_and_gets_another_is_told(checkpoint, write):
     )
 
 
+@pytest.mark.parametrize(("classes", "end"), [(20, "class19"), (21, "class19, …")])
+def test_a_list_of_classes_that_is_cut_says_so(classes, end, checkpoint, write):
+    model = checkpoint(num_labels=classes, id2label={index: f"class{index}" for index in range(classes)})
+    with pytest.raises(BadInput) as refused:
+        load_rows(write({"text": "a", "label": 0}), model, row_format=RowFormat(labels={"0": "none"}))
+    assert str(refused.value).endswith(f"class18, {end}")
+
+
 def test_names_that_differ_are_given_by_the_user(checkpoint, write):
     model = checkpoint(id2label={0: "no", 1: "yes"})
     rows = [{"sentence1": "a", "sentence2": "b", "label": label} for label in (0, "not_entailment")]

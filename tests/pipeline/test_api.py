@@ -132,6 +132,7 @@ def test_check_gives_what_the_command_prints(facts, digits):
     assert as_json(report) == facts("check", digits.path, "--data", "digits:test", "--limit", ROWS)
     rows = nf_edge.load_rows("digits:test", "digits", limit=ROWS)
     assert nf_edge.check(digits, rows) == report
+    assert nf_edge.check(digits, rows, reference=nf_edge.load_checkpoint("digits")) == report
     assert "<table>" in report._repr_html_()
 
 

@@ -23,6 +23,7 @@ from nf_edge.model.data.rows import Row, Rows
 from nf_edge.pipeline.export import export
 from nf_edge.pipeline.layers import float_program
 from nf_edge.pipeline.lowering import Job, rounded
+from nf_edge.pipeline.remedy import wider_recipe
 from nf_edge.quantization import quantize as quantizing
 
 
@@ -222,6 +223,17 @@ def test_a_layer_of_a_pte_with_a_wrong_scale_is_named_whether_lowering_repeats_i
     report = layers_of(run, artifact)
     assert report["lowered_again"]["same_files"] is False
     assert report["first_different"].startswith("transformer.h.0")
+
+
+@pytest.mark.parametrize(
+    ("activations", "advice"),
+    [("int8_static", "recipe ethos-u85-256-a16w8,"), ("int16_static", "a recipe with float activations")],
+)
+def test_a_recipe_of_ones_own_with_int16_activations_is_not_sent_to_int16(activations, advice):
+    bundled = load_recipe("ethos-u85-256-int8")
+    quantize = bundled.quantize.model_copy(update={"activations": activations})
+    mine = bundled.model_copy(update={"name": "mine", "quantize": quantize})
+    assert wider_recipe(mine).startswith(advice)
 
 
 def error(name, own, dtype="int8, per channel"):

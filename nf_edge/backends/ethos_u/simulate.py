@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nf_edge.backends.companion import companion
 from nf_edge.backends.executorch.interpreter import Interpreter
-from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_stdout
 
 GRAPH = "npu.tosa"
@@ -29,13 +29,7 @@ class SimulatedSession:
     """
 
     def __init__(self, path: Path) -> None:
-        graph = path.with_name(GRAPH)
-        if not graph.is_file():
-            raise BadInput(
-                f"is missing, but this machine needs this graph of the NPU to run {path.name}",
-                where=graph,
-                fix="export the artifact again",
-            )
+        graph = companion(path, GRAPH, f"this machine needs this graph of the NPU to run {path.name}")
         self._graph = graph.read_bytes()
         self._program = Interpreter(path, self._delegate)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.base import Session
+from nf_edge.backends.companion import companion
 from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.capture import capture
 from nf_edge.backends.executorch.compile_only_spec import CompileOnlySpec
@@ -24,7 +25,6 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.taps import Lowering, Tapped, tapped_program
-from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Decoder, ModelConfig
@@ -64,13 +64,8 @@ class CompileOnlyBackend(CompileOnlySpec, ExecutorchBackend):
         return report
 
     def session(self, path: Path, threads: int | None = None) -> Session:
-        stand_in = path.with_name(STAND_IN)
-        if not stand_in.is_file():
-            raise BadInput(
-                f"is missing; this machine runs it instead of {path.name}, which needs the target device",
-                where=stand_in,
-                fix="export the artifact again",
-            )
+        purpose = f"this machine runs it instead of {path.name}, which needs the target device"
+        stand_in = companion(path, STAND_IN, purpose)
         return _InHalf(super().session(stand_in, threads), stand_in)
 
     def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped:

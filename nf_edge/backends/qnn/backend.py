@@ -30,7 +30,7 @@ from nf_edge.backends.qnn.taps import tapped_qdq
 from nf_edge.backends.static_shape.extreme_rows import extreme_rows
 from nf_edge.backends.taps import Lowering, Tapped
 from nf_edge.backends.tensor_sizes import sizes_of
-from nf_edge.core.errors import BadInput
+from nf_edge.core.errors import EXPORT_AGAIN, BadInput
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS
 from nf_edge.core.recipe.recipe import Recipe, target_of
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
@@ -166,8 +166,7 @@ def _context(path: Path) -> int:
     try:
         nodes = onnx.load(path).graph.node
     except Exception as error:
-        fix = "export the artifact again"
-        raise BadInput(f"is not an ONNX model ({error})", where=path, fix=fix) from error
+        raise BadInput(f"is not an ONNX model ({error})", where=path, fix=EXPORT_AGAIN) from error
     binaries = [
         len(attribute.s)
         for node in nodes
@@ -175,7 +174,7 @@ def _context(path: Path) -> int:
         if attribute.name == "ep_cache_context"
     ]
     if len(binaries) != 1:
-        raise BadInput("must contain exactly one context binary", where=path, fix="export it again")
+        raise BadInput("must contain exactly one context binary", where=path, fix=EXPORT_AGAIN)
     return binaries[0]
 
 

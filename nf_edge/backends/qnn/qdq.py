@@ -13,13 +13,13 @@ import torch
 from onnx.numpy_helper import to_array
 from torch import Tensor, nn
 
+from nf_edge.backends.companion import companion
 from nf_edge.backends.coverage.macs import macs_of
 from nf_edge.backends.executorch.capture import example_inputs
 from nf_edge.backends.input_shape import INPUTS, OUTPUT, Inputs, InputShape
 from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.qnn import cached
 from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, matrix
-from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS
 from nf_edge.model import CausalLM, NoiseFormer
@@ -76,14 +76,7 @@ def quantized_file(path: Path) -> Path:
     Raises:
         BadInput: the quantized model is missing.
     """
-    quantized = path.with_name(QUANTIZED)
-    if not quantized.is_file():
-        raise BadInput(
-            f"is missing, but nf-edge reads the operators and layers of {path.name} from it",
-            where=quantized,
-            fix="export the artifact again",
-        )
-    return quantized
+    return companion(path, QUANTIZED, f"nf-edge reads the operators and layers of {path.name} from it")
 
 
 def _exported(network: NoiseFormer, input_shape: InputShape) -> torch.onnx.ONNXProgram:

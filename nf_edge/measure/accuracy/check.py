@@ -8,7 +8,7 @@ import numpy as np
 from nf_edge.backends.base import Session
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.runnable import Runnable
-from nf_edge.core.errors import AccuracyGate
+from nf_edge.core.errors import EXPORT_AGAIN, AccuracyGate
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.recipe.recipe import Limits
@@ -29,7 +29,7 @@ from nf_edge.measure.accuracy.metric_changes import (
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.predict import predict_both
 from nf_edge.measure.accuracy.predictions import PairedPredictions
-from nf_edge.measure.accuracy.same_file import EXPORT_AGAIN, SameFile
+from nf_edge.measure.accuracy.same_file import SameFile
 from nf_edge.measure.accuracy.sample import Sample
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.data.rows import Rows

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from nf_edge.core.errors import AccuracyGate
-
-EXPORT_AGAIN = "export the artifact again"
+from nf_edge.core.errors import EXPORT_AGAIN, AccuracyGate
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,15 @@ TINTS = (
 GOOD = Colour("good", "#00774f", "#4fd1a5")
 WARN = Colour("warn", "#8a5a00", "#f2c14e")
 BAD = Colour("bad", "#b33f00", "#ff9d66")
+# Cells of the heat map: how full a memory is, and how far over its budget.
+HEAT = (
+    Colour("roomy", "#cfe6f5", "#16384d"),
+    Colour("half", "#74b4dd", "#2374a8"),
+    Colour("full", "#0072b2", "#7cc4f2"),
+    Colour("over", "#e07b39", "#c25e1f"),
+    Colour("far", "#8f3a06", "#ffb185"),
+)
+# The colours of charts.
 THEME = (
     *SERIES,
     *TINTS,
@@ -63,4 +72,5 @@ def themed(svg: str) -> str:
 
 def css(dark: bool) -> str:
     """The declarations of all variables, for light or for dark."""
-    return " ".join(f"--{colour.name}: {colour.dark if dark else colour.light};" for colour in THEME)
+    colours = (*THEME, *HEAT)
+    return " ".join(f"--{colour.name}: {colour.dark if dark else colour.light};" for colour in colours)
