@@ -15,11 +15,12 @@ MADV_DONTNEED = 4
 def release_pages(path: Path) -> None:
     """Release the pages of a file that is mapped into this process; later uses read them again.
 
-    A mapping stays as it is if this process changed a page of it.  Other systems than Linux release nothing.
+    Locked pages are unlocked.  A mapping stays as it is if this process changed a page of it.  Other systems
+    than Linux release nothing.
     """
     try:
         content, file = SMAPS.read_text(), str(path.resolve())
-        release = ctypes.CDLL(None).madvise
+        unlock, release = ctypes.CDLL(None).munlock, ctypes.CDLL(None).madvise
     except (OSError, AttributeError):
         return
     mapping = None
@@ -27,8 +28,9 @@ def release_pages(path: Path) -> None:
         if match := MAPPING.fullmatch(line):
             mapping = (int(match[1], 16), int(match[2], 16)) if match[3] == file else None
         elif mapping and line.startswith("Anonymous:") and line.split()[1] == "0":
-            start, end = mapping
-            release(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
+            start, size = ctypes.c_void_p(mapping[0]), ctypes.c_size_t(mapping[1] - mapping[0])
+            unlock(start, size)
+            release(start, size, MADV_DONTNEED)
 
 
 def trim_heap() -> None:

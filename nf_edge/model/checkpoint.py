@@ -20,12 +20,33 @@ from nf_edge.model.network import CausalLM, NoiseFormer, build
 from nf_edge.model.safetensors_file import read_safetensors
 
 DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
+# Values of a tensor that are checked at once.
+BLOCK = 1 << 20
+# Bytes of float32 weights that are read before their pages are released, which takes some milliseconds.
+PAGES = 1 << 26
 
 
 def release_weights(network: nn.Module) -> None:
     """Release the pages of a network's weights that are mapped from its checkpoint's file."""
     if (origin := getattr(network, "origin", None)) is not None:
         release_pages(origin / WEIGHTS)
+
+
+class MappedPages:
+    """Releases the pages of a network's weights each time that `PAGES` bytes of its weights were read.
+
+    Weights that are mapped from the checkpoint's file would otherwise stay in memory, all together.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network, self._bytes = network, 0
+
+    def read(self, weight: Tensor) -> None:
+        """Note that all values of a weight were read."""
+        self._bytes += 4 * weight.numel()
+        if self._bytes >= PAGES:
+            release_weights(self._network)
+            self._bytes = 0
 
 
 @dataclass(frozen=True)
@@ -215,9 +236,14 @@ def mismatches(config: ModelConfig, tensors: Mapping[str, Tensor]) -> list[str]:
                 f"tensor {name} must be float32, float16 or bfloat16, not "
                 f"{str(tensor.dtype).removeprefix('torch.')}"
             )
-        elif not torch.isfinite(tensor).all():
+        elif not _is_finite(tensor):
             problems.append(f"tensor {name} contains NaN or Inf")
     return problems
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite; they are checked in blocks, because the check copies them twice."""
+    return all(bool(block.isfinite().all()) for block in tensor.flatten().split(BLOCK))
 
 
 def _why_extra(config: ModelConfig, name: str) -> str:

@@ -228,6 +228,9 @@ def _build(job: Job, stage: Path, progress: Progress) -> _Built:
     lowered = lower(job, runnable.file)
     progress("lowering", 1, 1)
     assert lowered.report is not None  # `lower` returns a report whenever it writes a file
+    # The ratios need neither the lowering's graphs nor the sessions of its calibration.
+    trim_heap()
+    release_weights(lowered.plain)
     layer_reports = with_errors(lowered.layer_reports, lowered.plain, lowered.weights, job.calibration_inputs)
     return _Built(runnable, lowered.report, layer_reports, _write_companions(job, stage, progress))
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from nf_edge.backends.base import Session
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.device import Device
 from nf_edge.core.errors import AccuracyGate, OverBudget
@@ -16,7 +17,7 @@ from nf_edge.measure.accuracy.parity import Parity, measure_parity, synthetic_ro
 from nf_edge.measure.accuracy.predict import PROBED, require_finite
 from nf_edge.measure.memory import MemoryReport
 from nf_edge.measure.memory.profile import profile_model
-from nf_edge.model import Checkpoint, NoiseFormer
+from nf_edge.model import Checkpoint, Decoder, NoiseFormer
 from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.lowering import Job
 
@@ -126,7 +127,7 @@ class Examination:
         Raises:
             BadInput: the runtime cannot load the file, or logits of a network are not finite.
         """
-        load, input_shape = cache(runnable.load), runnable.input_shape
+        load, input_shape = cache(lambda: _loaded(runnable)), runnable.input_shape
         parity = measure_parity(self.network, load, input_shape, self.logit_rows, self.max_logit_error)
         accuracy = None
         if self.accuracy_rows is not None:
@@ -138,6 +139,14 @@ class Examination:
         memory = profile_model(runnable, self.device)
         progress("measuring memory", 1, 1)
         return Proof(parity, memory, accuracy)
+
+
+def _loaded(runnable: Runnable) -> Session | Decoder:
+    """The loaded artifact; memory that was freed before and while it loaded goes back to the system."""
+    trim_heap()
+    artifact = runnable.load()
+    trim_heap()
+    return artifact
 
 
 def _random_rows(job: Job) -> Rows:

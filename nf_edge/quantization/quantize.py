@@ -3,6 +3,7 @@ it.
 """
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,9 +18,11 @@ from nf_edge.backends.onnx import model as onnx_file
 from nf_edge.backends.onnx.kv_cache import quantize_cache
 from nf_edge.backends.precisions import Precisions, shares_table
 from nf_edge.backends.quantized_weights import QuantizedWeight, Weights
+from nf_edge.core.process_memory import trim_heap
 from nf_edge.core.recipe.precision import TOKENS
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import NoiseFormer
+from nf_edge.model.checkpoint import release_weights
 from nf_edge.quantization.awq import awq
 from nf_edge.quantization.dequantize import executorch_weights, layer_weights, onnx_weights
 from nf_edge.quantization.equalize import equalize
@@ -132,8 +135,18 @@ def quantize_file(
     if recipe.quantize is None or backend.quantizes != "file":
         return {}
     shared = shares_table(by_module, network.config)
-    onnx_file.quantize(path, layer_weights(network), by_module, quantized_weights, shared, calibration_inputs)
+    onnx_file.quantize(
+        path,
+        layer_weights(network),
+        by_module,
+        quantized_weights,
+        shared,
+        calibration_inputs,
+        partial(release_weights, network),
+    )
     # The cache comes last: its calibration needs quantized weights, and activations need a float32 cache.
     if full_cache_inputs:
+        release_weights(network)
+        trim_heap()
         quantize_cache(path, full_cache_inputs)
     return onnx_weights(path, by_module, shared)

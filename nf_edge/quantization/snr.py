@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.backends.input_shape import Inputs
+from nf_edge.backends.precisions import HEAD
 from nf_edge.backends.quantized_weights import Weights
 from nf_edge.core.figures import Figure, How
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
-from nf_edge.quantization.calibration import run_rows
+from nf_edge.model.checkpoint import MappedPages, release_weights
 from nf_edge.quantization.layer_report import LayerReport
 from nf_edge.quantization.threads import one_thread
 
@@ -27,6 +28,9 @@ from nf_edge.quantization.threads import one_thread
 BLOCK, TOKENS_AT_ONCE = 1 << 20, 64
 # Bytes of a module's inputs that are kept before its lowered weights are read.
 KEPT = 1 << 20
+# Tokens that a network runs over before the pages of its weights are released.  Reading the pages again takes
+# as long as a few tokens.
+TOKENS_BEFORE_RELEASE = 512
 
 
 def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
@@ -92,9 +96,11 @@ def with_errors(
     """
     modules = dict(network.named_modules())
     weights: dict[str, _Energy] = {}
+    pages = MappedPages(network)
     for name, weight in lowered.items():
         weights[name] = _Energy()
         weights[name].add_weights(modules[name].get_parameter("weight")[: len(weight)], weight)
+        pages.read(weight)
     outputs = _output_energies(network, lowered, calibration_inputs)
     return tuple(
         replace(
@@ -116,7 +122,17 @@ def _output_energies(
     outputs = {name: _Outputs(module, partial(lowered.__getitem__, name)) for name, module in modules.items()}
     handles = [modules[name].register_forward_hook(outputs[name].keep) for name in modules]
     try:
-        run_rows(network, calibration_inputs)
+        tokens = 0
+        for input_ids, attention_mask in calibration_inputs:
+            ids = torch.from_numpy(input_ids[:, : int(attention_mask.sum())])
+            # The logits of a long text, which nothing here needs, would take hundreds of MB.
+            result = network.transformer(ids) if isinstance(network, CausalLM) else network(ids)
+            tokens += ids.numel()
+            if tokens >= TOKENS_BEFORE_RELEASE:
+                release_weights(network)
+                tokens = 0
+            if isinstance(network, CausalLM) and HEAD in outputs:
+                outputs[HEAD].keep(network.lm_head, (result,), result)
     finally:
         for handle in handles:
             handle.remove()
@@ -151,12 +167,15 @@ class _Outputs:
 
     def _add_kept(self) -> None:
         weight, lowered = self._module.get_parameter("weight"), self._lowered()
-        error = weight - lowered if isinstance(self._module, nn.Linear) else None
-        for x in self._inputs:
-            if error is None:
-                signal = F.embedding(x, weight)
-                self._energy.add(signal, signal - F.embedding(x, lowered))
-                continue
-            for tokens in x.flatten(0, -2).split(TOKENS_AT_ONCE):
-                self._energy.add(F.linear(tokens, weight), F.linear(tokens, error))
+        if isinstance(self._module, nn.Linear):
+            parts = [part for x in self._inputs for part in x.flatten(0, -2).split(TOKENS_AT_ONCE)]
+            rows = max(BLOCK // weight.shape[1], 1)
+            for original, rounded in zip(weight.split(rows), lowered.split(rows), strict=True):
+                error = original - rounded
+                for tokens in parts:
+                    self._energy.add(F.linear(tokens, original), F.linear(tokens, error))
+        else:
+            for ids in self._inputs:
+                signal = F.embedding(ids, weight)
+                self._energy.add(signal, signal - F.embedding(ids, lowered))
         self._inputs, self._bytes = [], 0

@@ -30,6 +30,7 @@ from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.runtime_tokenizer import EXECUTORCH, TokenizerReading
 from nf_edge.backends.taps import Lowering, Tapped, called_with, tapped_program
 from nf_edge.core.errors import BadInput
+from nf_edge.core.process_memory import release_pages
 from nf_edge.core.quiet import quiet_libraries, quiet_stderr
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
@@ -165,7 +166,10 @@ class ExecutorchBackend(Backend):
             _unsafe_reset_threadpool(threads)  # safe while no run uses the pool
         with quiet_stderr():
             try:
-                return runtime.load_program(path).load_method("forward")
+                program = runtime.load_program(path)
+                # The runtime locks all constants into memory, though a run reads only some rows of a table.
+                release_pages(path)
+                return program.load_method("forward")
             except RuntimeError as error:
                 fix = "export it again with the installed executorch"
                 raise BadInput(f"ExecuTorch cannot load this file ({error})", where=path, fix=fix) from error

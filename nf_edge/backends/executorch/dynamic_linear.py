@@ -1,14 +1,16 @@
 """Quantized linear layers for XNNPACK, by torchao; activation ranges are computed at run time."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.precisions import Precisions
-from nf_edge.backends.quantized_weights import QuantizedWeight
+from nf_edge.backends.quantized_weights import BLOCK, QuantizedWeight
 from nf_edge.core.quiet import quiet_libraries
+from nf_edge.model.checkpoint import MappedPages
 
 
 def quantize_dynamic(
@@ -29,26 +31,45 @@ def quantize_dynamic(
         from torchao.quantization import Int8DynamicActivationIntxWeightConfig, quantize_
         from torchao.quantization.granularity import PerAxis, PerGroup
 
-        for stored, group in dict.fromkeys((each.stored, each.group) for each in layers.values()):
-
-            def alike(_: nn.Module, name: str, scaling: Any = (stored, group)) -> bool:
-                return name in layers and (layers[name].stored, layers[name].group) == scaling
-
+        pages = MappedPages(program)
+        for name, precision in layers.items():
+            group = precision.group
             config = Int8DynamicActivationIntxWeightConfig(
-                weight_dtype=getattr(torch, f"int{stored}"),
+                weight_dtype=getattr(torch, f"int{precision.stored}"),
                 weight_granularity=PerGroup(group) if group else PerAxis(0),
             )
-            quantize_(program, config, alike)
+            layer = cast(nn.Linear, program.get_submodule(name))
+            layer.weight = nn.Parameter(
+                _rounded(layer.weight, partial(quantize_, config=config)), requires_grad=False
+            )
+            pages.read(layer.weight)
         for name, quantized_weight in quantized_weights.items():
-            layer = program.get_submodule(name)
-            if name in layers and isinstance(layer, nn.Linear):
-                layer.weight = nn.Parameter(_as_torchao(layer.weight, quantized_weight), requires_grad=False)
+            layer = cast(nn.Linear, program.get_submodule(name))
+            if name in layers:
+                parts = {"qdata": quantized_weight.codes, "scale": quantized_weight.scales}
+                layer.weight = nn.Parameter(_with_parts(layer.weight, parts), requires_grad=False)
 
 
-def _as_torchao(weight: Tensor, quantized_weight: QuantizedWeight) -> Tensor:
-    """A copy of torchao's `weight` that has the codes and scales of `quantized_weight`."""
-    parts, attributes = weight.__tensor_flatten__()  # type: ignore[attr-defined]
-    tensors = {part: getattr(weight, part) for part in parts}
-    tensors |= {"qdata": quantized_weight.codes, "scale": quantized_weight.scales}
-    rounded: Tensor = type(weight).__tensor_unflatten__(tensors, attributes, None, None)  # type: ignore
-    return rounded
+def _rounded(weight: Tensor, quantize: Callable[[nn.Linear], None]) -> Tensor:
+    """A matrix as torchao's tensor; rows are rounded in blocks, because torchao copies them three times.
+
+    Args:
+        quantize: quantizes a layer in place.
+    """
+    rounded = []
+    for block in weight.detach().split(max(BLOCK // weight.shape[1], 1)):
+        layer = nn.Linear(block.shape[1], block.shape[0], bias=False, device="meta")
+        layer.weight = nn.Parameter(block, requires_grad=False)
+        quantize(layer)
+        rounded.append(layer.weight.detach())
+    names, _ = rounded[0].__tensor_flatten__()  # type: ignore[attr-defined]
+    parts = {name: torch.cat([getattr(each, name) for each in rounded]) for name in names}
+    return _with_parts(rounded[0], parts)
+
+
+def _with_parts(weight: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
+    """A copy of torchao's `weight` that has other codes, scales or zero points, by torchao's names."""
+    names, attributes = weight.__tensor_flatten__()  # type: ignore[attr-defined]
+    tensors = {name: getattr(weight, name) for name in names} | dict(parts)
+    copy: Tensor = type(weight).__tensor_unflatten__(tensors, attributes, None, None)  # type: ignore
+    return copy

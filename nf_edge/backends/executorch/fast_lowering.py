@@ -12,12 +12,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 from weakref import WeakSet
 
+from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
+
+from nf_edge.backends.executorch.file_constants import constants_on_disk
 
 # A function that says whether a pass may change a node.
 MayChange = Callable[[Node], bool]
@@ -80,9 +84,10 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
     """Make ExecuTorch skip the steps that would change nothing, while the block runs.
 
     Args:
-        release: called before each delegate is written, to release pages of the weights that were written.
+        release: called before a delegate or constant is written, to release pages of the weights before it.
     """
     from executorch.backends.xnnpack import xnnpack_preprocess
+    from executorch.exir.backend.canonical_partitioners import duplicate_constant_node_pass
 
     decompose, decomposed = ExportedProgram.run_decompositions, WeakSet[ExportedProgram]()
 
@@ -101,6 +106,10 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
         copy: ExportedProgram = deepcopy(program, {id(weight): weight for weight in weights})
         return copy
 
+    def shared(value: Any) -> Any:
+        """The same tensor, or a copy of any other value; for weights that two parts of a program use."""
+        return value if isinstance(value, Tensor) else deepcopy(value)
+
     class PassManager(xnnpack_preprocess.XNNPACKPassManager):
         passes: list[type]
 
@@ -110,9 +119,11 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
 
     # ExecuTorch has no options for these steps.  `patch.object` fails if ExecuTorch renames one of them.
     with (
+        constants_on_disk(release),
         patch.object(xnnpack_preprocess, "XNNPACKPassManager", PassManager),
         patch.object(ExportedProgram, "run_decompositions", run_decompositions),
         patch.object(xnnpack_preprocess.XnnpackBackend, "copy_exported_program_for_preprocess", copied),
+        patch.object(duplicate_constant_node_pass, "copy", SimpleNamespace(deepcopy=shared)),
     ):
         try:
             yield

@@ -75,8 +75,12 @@ class OrtDecoder(Decoder):
         }
 
     def _feed(self, tokens: np.ndarray, start: int) -> np.ndarray:
-        past = {name: np.ascontiguousarray(kept[:, :, :start]) for name, kept in self._past.items()}
-        # Drop the later positions before the run, which needs memory for all positions again.
+        # Drop the later positions before the run, which needs memory for all positions again.  A view would
+        # keep them.
+        past = {
+            name: kept if kept.shape[2] == start else kept[:, :, :start].copy()
+            for name, kept in self._past.items()
+        }
         self._past, end = past, start + len(tokens)
         feed = {
             "input_ids": tokens[None],

@@ -244,13 +244,14 @@ class _Part(NamedTuple):
 
     @classmethod
     def of(cls, tensor: TensorProto, values: Mapping[str, np.ndarray]) -> "_Part":
-        if not is_external(tensor) and tensor.name not in values:
+        raw = math.prod(tensor.dims) * np.dtype(tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
+        stored = is_external(tensor) or (tensor.HasField("raw_data") and raw >= LARGE)
+        if not stored and tensor.name not in values:
             head, raw, get = tensor.SerializeToString(), 0, None
         else:
             head = hollow(tensor.name, tensor.dims, tensor.data_type).SerializeToString()
-            raw = math.prod(tensor.dims) * np.dtype(tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
             head += _key(RAW_DATA) + _varint(raw)
-            # Mapped only while they are written, so that the pages do not add up.
+            # Mapped or copied only while they are written, so that they do not add up.
             get = (
                 partial(values.__getitem__, tensor.name)
                 if tensor.name in values

@@ -3,7 +3,7 @@
 ONNX Runtime's quantizers handle layers with scales per channel.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ def quantize(
     quantized_weights: Mapping[str, QuantizedWeight],
     shared: bool,
     calibration_inputs: Inputs,
+    release: Callable[[], None],
 ) -> None:
     """Quantize a model file in place.
 
@@ -43,6 +44,7 @@ def quantize(
         quantized_weights: weights that are already rounded, by module name.
         shared: whether the token table shares the head's matrix, in the same dtype.
         calibration_inputs: rows to calibrate int8_static activations on.
+        release: releases the pages of the weights, which are mapped from the checkpoint's file.
     """
     # The quantizers print advice to run shape inference first, which a graph without convolutions does not
     # need.
@@ -66,7 +68,7 @@ def quantize(
         }
         dynamic = {name: weight for name, weight in per_channel.items() if name not in static}
         if static:
-            model = quantize_static(model, static, dynamic, calibration_inputs)
+            model = quantize_static(model, static, dynamic, calibration_inputs, release)
         if dynamic:
             model = quantize_dynamic(model, dynamic)
         _share_again(model)

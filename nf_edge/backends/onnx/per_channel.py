@@ -5,7 +5,7 @@ So no second float32 model is in memory.  The rounding is ONNX Runtime's, for al
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,11 @@ def quantize_dynamic(model: ModelProto, layers: Weights) -> ModelProto:
 
 
 def quantize_static(
-    model: ModelProto, layers: Weights, later: Weights, calibration_inputs: Inputs
+    model: ModelProto,
+    layers: Weights,
+    later: Weights,
+    calibration_inputs: Inputs,
+    release: Callable[[], None],
 ) -> ModelProto:
     """Quantize the inputs and weights of layers to int8; their results and all other operators stay float32.
 
@@ -83,6 +87,7 @@ def quantize_static(
         layers: the float32 weights [N, K] of the layers to quantize, by module; the nodes have these names.
         later: the same for layers that are quantized later, whose weights the model does not have either.
         calibration_inputs: the rows that the ranges of the inputs are taken from.
+        release: releases the pages of the weights, which are mapped from the checkpoint's file.
     """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.base_quantizer import QuantizationParams
@@ -124,7 +129,7 @@ def quantize_static(
             self.quantized_value_map[name] = QDQTensorQuantizedValue(value, None, None)
 
     computing = {matrix_name(module): weight for module, weight in {**layers, **later}.items()}
-    ranges = _ranges(model, computing, calibration_inputs)
+    ranges = _ranges(model, computing, calibration_inputs, release)
     aside = _set_aside(model, matrices)
     quantizer = Quantizer(
         save_and_reload_model_with_shape_infer(model),
@@ -173,7 +178,12 @@ def _blocks(weight: Tensor) -> tuple[Tensor, ...]:
     return weight.detach().split(max(BLOCK // weight.shape[1], 1))
 
 
-def _ranges(model: ModelProto, matrices: Mapping[str, Tensor], calibration_inputs: Inputs) -> Any:
+def _ranges(
+    model: ModelProto,
+    matrices: Mapping[str, Tensor],
+    calibration_inputs: Inputs,
+    release: Callable[[], None],
+) -> Any:
     """The ranges of the activations that MatMul nodes read and write, by ONNX Runtime's calibrator."""
     from onnxruntime.quantization import CalibrationDataReader
     from onnxruntime.quantization.calibrate import MinMaxCalibrater
@@ -197,11 +207,44 @@ def _ranges(model: ModelProto, matrices: Mapping[str, Tensor], calibration_input
         _restore(complete, aside)
         values = {name: weight.detach().numpy().T for name, weight in matrices.items()}
         save_with_data(complete, augmented, values)
-        calibrator.create_inference_session()
+        # The session packs a copy of the matrices.
+        release()
+        calibrator.infer_session = _Ranging(augmented, calibrator.model_original_outputs)
         calibrator.collect_data(Reader())
         ranges = calibrator.compute_data()
         del calibrator
     return ranges
+
+
+class _Ranging:
+    """A session for ONNX Runtime's calibrator, which holds few activations at once.
+
+    The calibrator's session computes the range of an activation long after the activation, and copies the
+    model's outputs.
+
+    Args:
+        ignored: the outputs that are no ranges.
+    """
+
+    def __init__(self, path: Path, ignored: Collection[str]) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        # As in the calibrator, so that the ranges are the same.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        # Nodes run in the order of the file, where the nodes of a range follow the activation.
+        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._names = [output.name for output in self.get_outputs() if output.name not in ignored]
+
+    def get_outputs(self) -> list[Any]:
+        outputs: list[Any] = self._session.get_outputs()
+        return outputs
+
+    def run(self, _: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray | None]:
+        """The ranges, in the order of the outputs; None for each ignored output."""
+        ranges = dict(zip(self._names, self._session.run(self._names, inputs), strict=True))
+        return [ranges.get(output.name) for output in self.get_outputs()]
 
 
 def _set_aside(model: ModelProto, matrices: Mapping[str, Tensor]) -> dict[str, TensorProto]:

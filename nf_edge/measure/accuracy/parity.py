@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from nf_edge.model.finite import finite
 SYNTHETIC_ROWS = 16
 # Number of tokens at the end of a row that a decoder reads one by one.
 STEPS = 16
-# Bytes of PyTorch's logits that are kept while the artifact runs.
+# Bytes of PyTorch's logits that are computed before the artifact runs.
 KEPT = 1 << 26
 
 
@@ -144,24 +145,25 @@ def _expected(
 ) -> Iterator[tuple[Row, np.ndarray]]:
     """Yield each row with PyTorch's logits for it.
 
-    Logits are computed until they fill `KEPT` bytes, and then yielded, so that few of them are in memory.
+    Logits are computed until they fill `KEPT` bytes of a temporary file, and then yielded.  So the logits of
+    only one row are in memory while the artifact runs.
     """
     network: nn.Module = reference
     if input_shape.cached and isinstance(reference, CausalLM):
         network = LastLogits(reference, STEPS + 1)
-    kept: list[tuple[Row, np.ndarray]] = []
-    size = 0
-    for number, row in enumerate(rows.rows):
-        run = partial(finite, network, rows=rows.source, first=number)
-        logits = _expected_of(run, input_shape, row, reference.config.pad_token_id)
-        kept.append((row, logits))
-        size += logits.nbytes
-        if size >= KEPT:
-            release_weights(reference)
-            yield from kept
-            kept, size = [], 0
-    release_weights(reference)
-    yield from kept
+    with TemporaryFile() as file:
+        kept = list[Row]()
+        for number, row in enumerate(rows.rows):
+            run = partial(finite, network, rows=rows.source, first=number)
+            np.save(file, _expected_of(run, input_shape, row, reference.config.pad_token_id))
+            kept.append(row)
+            if file.tell() >= KEPT or number == len(rows.rows) - 1:
+                release_weights(reference)
+                file.seek(0)
+                for each in kept:
+                    yield each, np.load(file)
+                file.seek(0)
+                kept = []
 
 
 def _expected_of(
