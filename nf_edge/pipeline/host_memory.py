@@ -14,8 +14,6 @@ from nf_edge.model import Checkpoint
 # Resident bytes of Python, PyTorch and the libraries that lower a program, measured on x86-64 Linux in
 # November 2026.
 LIBRARIES = 500_000_000
-# A lowering holds the file's constants, and a copy of those that it is writing.
-FILE_COPIES = 2
 
 
 @dataclass(frozen=True)
@@ -56,17 +54,16 @@ def predict_host_memory(checkpoint: Checkpoint, recipe: Recipe) -> HostMemory:
     float32 = 4 * checkpoint.parameters
     table = 4 * config.vocab_size * config.n_embd
     layers = 4 * sum(math.prod(shape) for shape in config.matrix_shapes().values())
-    lowering = FILE_COPIES * plan.file
-    if recipe.quantize is None:
-        # Exporters transpose the layers' weights.
-        lowering += layers
-    else:
-        # The largest tensor, its rounded form as float32, and the difference.
-        lowering += 3 * table
+    # PyTorch's runs read all weights.  The largest tensor is copied twice when it is written, or rounded to
+    # float32 and subtracted.
+    lowering = stored + 3 * table
+    if recipe.quantize is not None:
+        lowering += plan.file
         # The calibration runs the float32 program, whose runtime packs its weights.
         lowering += 2 * layers if recipe.quantize.static else 0
     loaded = sum(part or 0 for part in (plan.mapped, plan.loaded, plan.cache, plan.arenas, plan.workspace))
     # Weights of other dtypes are converted; float32 weights stay in the mapped file.
     converted = 0 if stored >= float32 else float32
-    needed = LIBRARIES + stored + converted + max(lowering, loaded)
+    # While the artifact loads, the checkpoint's pages are released, and one tensor is packed at a time.
+    needed = LIBRARIES + converted + max(lowering, loaded + table)
     return HostMemory(needed, available_memory())

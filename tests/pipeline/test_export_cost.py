@@ -2,6 +2,8 @@
 
 import gc
 import hashlib
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -79,6 +81,44 @@ def test_a_changed_network_changes_neither_the_checkpoint_nor_its_file(checkpoin
     for parameter in network.parameters():
         parameter.add_(1)
     assert unchanged(the_checkpoint)
+
+
+LOWERED = """
+import sys
+from pathlib import Path
+from nf_edge.core.process_memory import trim_heap
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.model.checkpoint import resolve_checkpoint
+from nf_edge.pipeline.lowering import Job, lower
+
+def resident(key):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(key))
+
+# The first lowering loads the libraries.
+for checkpoint in sys.argv[1:3]:
+    job = Job.of(resolve_checkpoint(checkpoint), load_recipe("xnnpack-fp32"), None)
+    trim_heap()
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
+    before = resident("VmRSS")
+    lower(job, Path(sys.argv[3]) / job.backend.model_file)
+print((resident("VmHWM") - before) / (4 * job.checkpoint.parameters))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+def test_a_lowering_has_no_second_copy_of_its_weights_in_memory(tiny, tmp_path, run):
+    if missing := backend_missing("xnnpack-fp32"):
+        pytest.skip(missing)
+    shape = ("--layers", 1, "--embd", 256, "--heads", 4, "--positions", 32, "--vocab-size", 100_000)
+    assert run("init", *shape, "-o", tmp_path / "large").code == 0
+    paths = [str(path) for path in (tiny.path, tmp_path / "large", tmp_path)]
+    lowered = subprocess.run([sys.executable, "-c", LOWERED, *paths], capture_output=True, text=True)
+    assert lowered.returncode == 0, lowered.stderr
+    # Pages of the checkpoint's file, and two copies of the table while ExecuTorch writes it.  With a copy of
+    # all constants it was 4.0.
+    assert float(lowered.stdout.split()[-1]) < 2.6
 
 
 def objects():
