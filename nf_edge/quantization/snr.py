@@ -136,6 +136,7 @@ def _output_energies(
     finally:
         for handle in handles:
             handle.remove()
+    release_weights(network)
     return {name: each.energy() for name, each in outputs.items()}
 
 
