@@ -20,6 +20,7 @@ DEVICE = {
     "ethos-u65-256": "imx93-evk",
     "ethos-u85-256": "corstone-320-fvp",
     "cortex-m-dsp": "rpi-pico-2",
+    "cortex-m-mve": "stm32n6570-dk",
     "sm8550": "galaxy-s23",
     "sm8650": "galaxy-s24",
 }
