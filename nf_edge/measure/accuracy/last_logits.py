@@ -2,7 +2,6 @@
 
 from functools import cached_property
 
-import torch
 from torch import Tensor, nn
 
 from nf_edge.model import CausalLM
