@@ -23,6 +23,7 @@ from torch.fx import Graph, Node
 
 from nf_edge.backends.executorch.deferred_code import code_deferred
 from nf_edge.backends.executorch.file_constants import constants_on_disk
+from nf_edge.backends.executorch.program_passes import needed_passes_only
 
 # A function that says whether a pass may change a node.
 MayChange = Callable[[Node], bool]
@@ -121,6 +122,7 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
     # ExecuTorch has no options for these steps.  `patch.object` fails if ExecuTorch renames one of them.
     with (
         code_deferred(),
+        needed_passes_only(),
         constants_on_disk(release),
         patch.object(xnnpack_preprocess, "XNNPACKPassManager", PassManager),
         patch.object(ExportedProgram, "run_decompositions", run_decompositions),
