@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import backend_missing, calibration_rows, save_text_model
+from torch.export import exported_program
+from torch.fx import graph_module
 from torch.fx.graph_module import _loader
 
 from nf_edge.backends.onnx.cpu import OnnxCpu
@@ -143,15 +145,33 @@ def test_further_exports_in_a_process_leave_nothing_behind(
     assert code[2] == code[1]
 
 
+def count_calls(monkeypatch, module, name, calls):
+    """Add a function's name to `calls` each time that it is called."""
+    function = getattr(module, name)
+
+    def counted(*args, **options):
+        calls.append(name)
+        return function(*args, **options)
+
+    monkeypatch.setattr(module, name, counted)
+
+
 @pytest.mark.slow
 def test_steps_of_executorch_that_are_skipped_change_no_byte(tiny, tmp_path, monkeypatch):
     job = job_of(tiny, "xnnpack-8da8w")
     module = "nf_edge.backends.xnnpack.backend.needed_steps_only"
-    hashes = []
+    hashes, calls = [], []
+    count_calls(monkeypatch, exported_program, "_decompose_exported_program", calls)
+    count_calls(monkeypatch, graph_module, "_forward_from_src", calls)
     for folder in ("fast", "all"):
         (tmp_path / folder).mkdir()
         file = tmp_path / folder / job.backend.model_file
+        calls.clear()
         lower(job, file)
+        if folder == "fast":
+            assert calls.count("_decompose_exported_program") == 1
+            # The code of graphs that are called; it was written 1,500 times.
+            assert calls.count("_forward_from_src") < 30
         hashes.append(hashlib.sha256(file.read_bytes()).hexdigest())
         monkeypatch.setattr(module, lambda release: nullcontext())
     assert hashes[0] == hashes[1]

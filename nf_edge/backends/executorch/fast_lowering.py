@@ -5,7 +5,8 @@ again.  A model of 12 layers has some 50 delegates, so these passes took 40 % of
 look for operators of convolutional networks.
 
 `to_edge_transform_and_lower` decomposes the program three times, and each time traces it again.  The first
-time only makes it functional, which the second time does too.  The third time finds no operator to decompose.
+time only makes it functional, which the second time does too.  The third time finds only operators that the
+second time has left.
 """
 
 import sys
@@ -15,13 +16,15 @@ from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
+from nf_edge.backends.executorch.deferred_code import code_deferred
 from nf_edge.backends.executorch.file_constants import constants_on_disk
+from nf_edge.backends.executorch.program_passes import needed_passes_only
 
 # A function that says whether a pass may change a node.
 MayChange = Callable[[Node], bool]
@@ -89,14 +92,19 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
     from executorch.backends.xnnpack import xnnpack_preprocess
     from executorch.exir.backend.canonical_partitioners import duplicate_constant_node_pass
 
-    decompose, decomposed = ExportedProgram.run_decompositions, WeakSet[ExportedProgram]()
+    decompose = ExportedProgram.run_decompositions
+    # The operators that a decomposition left in a program, although its table has them.
+    left = WeakKeyDictionary[ExportedProgram, set[Any]]()
 
     def run_decompositions(program: ExportedProgram, table: Any = None, **options: Any) -> ExportedProgram:
-        unneeded = table is not None and not any(node.target in table for node in program.graph.nodes)
-        if unneeded and (not table or program in decomposed):
+        if table is not None and not table:
+            return program
+        if table and program in left and _in_table(program.graph, table) <= left[program]:
+            # Tracing the program again would only remove nodes without users.
+            program.graph.eliminate_dead_code()
             return program
         result = decompose(program, table, **options)
-        decomposed.add(result)
+        left[result] = set() if table is None else _in_table(result.graph, table)
         return result
 
     def copied(program: ExportedProgram, _: Any) -> ExportedProgram:
@@ -119,6 +127,8 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
 
     # ExecuTorch has no options for these steps.  `patch.object` fails if ExecuTorch renames one of them.
     with (
+        code_deferred(),
+        needed_passes_only(),
         constants_on_disk(release),
         patch.object(xnnpack_preprocess, "XNNPACKPassManager", PassManager),
         patch.object(ExportedProgram, "run_decompositions", run_decompositions),
@@ -129,6 +139,11 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
             yield
         finally:
             _forget_nodes()
+
+
+def _in_table(graph: Graph, table: Any) -> set[Any]:
+    """The operators of a graph that a table of decompositions has."""
+    return {node.target for node in graph.nodes if node.op == "call_function" and node.target in table}
 
 
 def _forget_nodes() -> None:

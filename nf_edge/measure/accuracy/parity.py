@@ -88,12 +88,23 @@ def synthetic_rows(config: ModelConfig, longest: int, seed: int = 0) -> list[Row
     Every other row ends in pad tokens, if the model ignores pad tokens at the end of a text.
     """
     random = np.random.default_rng(seed)
-    lengths = np.linspace(1, longest, min(SYNTHETIC_ROWS, longest)).astype(int)
-    rows = [random.integers(0, config.vocab_size, length) for length in lengths]
+    rows = [random.integers(0, config.vocab_size, length) for length in _lengths(longest)]
     if config.pooled_token == "last_not_pad":
         for row in rows[1::2]:
             row[len(row) // 2 :] = config.pad_token_id
     return [Row(tuple(row.tolist()), None) for row in rows]
+
+
+def _lengths(longest: int) -> list[int]:
+    """Up to `SYNTHETIC_ROWS` different lengths from 1 to `longest`, each larger by about the same factor.
+
+    Equal steps would give three times as many tokens of 1,024.
+    """
+    lengths = [1]
+    for left in range(min(SYNTHETIC_ROWS, longest) - 1, 0, -1):
+        factor = (longest / lengths[-1]) ** (1 / left)
+        lengths.append(max(lengths[-1] + 1, round(lengths[-1] * factor)))
+    return lengths
 
 
 def measure_parity(
@@ -105,8 +116,8 @@ def measure_parity(
 ) -> Parity:
     """Measure how much an artifact's logits differ from PyTorch's on the same rows.
 
-    Rows are padded if the artifact needs a fixed length.  A decoder reads each row twice: in one call, and
-    again with its last tokens one by one.
+    Rows are padded if the artifact needs a fixed length.  A decoder reads each row in one call, and then its
+    last tokens again, one by one.
 
     Args:
         reference: the checkpoint's network in PyTorch, float32.
@@ -193,17 +204,16 @@ def _logits_of(
     """The artifact's logits of a row, in the shape of PyTorch's.
 
     A decoder's first logits follow the complete row, which it reads in one call.  The other logits follow
-    each of the last `STEPS` tokens, which it then reads one by one.
+    each of the last `STEPS` tokens, which it then reads again, one by one.
 
     Args:
         pad_token_id: the token that pads a row to a fixed length; None: 0.
     """
     length = len(row.input_ids)
     if isinstance(artifact, Decoder):
-        before = max(length - STEPS, 0)
         at_once = artifact.feed(row.input_ids, 0)
-        if before:
-            artifact.feed(row.input_ids[:before], 0)
+        # The tokens before stay in the cache; the steps replace the others.
+        before = max(length - STEPS, 0)
         return np.concatenate([at_once[None], step_by_step(artifact, row.input_ids, before)])
     logits = artifact.run(*padded(row, input_shape, pad_token_id))[0]
     return logits if logits.ndim == 1 else logits[:length]
