@@ -17,7 +17,8 @@ class Run:
     """The sizes that determine which activations one run of a model allocates.
 
     Attributes:
-        tokens: number of tokens that the run computes.
+        rows: number of rows that the run computes.
+        tokens: number of tokens of each row.
         past: number of tokens in the cache before the run.
         layers: (heads, inner width) of each layer.
         hidden: width of the residual stream.
@@ -27,12 +28,14 @@ class Run:
         products: dtype in which the linear layers multiply.
         tables: whether embedding tables are quantized.
         gelu: whether the activation function is GELU, which allocates a block outside the arena.
-        outputs: number of logits of one row.
+        outputs: number of logits of one token.
         cache_bytes: bytes of a cached value; 0 for a model without a cache.
         symmetric: whether keys and queries share a projection.
+        all_logits: whether the model's output has the logits of all tokens.
         one_token: whether the last layer computes only one token.
     """
 
+    rows: int
     tokens: int
     past: int
     layers: tuple[tuple[int, int], ...]
@@ -46,6 +49,7 @@ class Run:
     outputs: int
     cache_bytes: int
     symmetric: bool
+    all_logits: bool
     one_token: bool = False
 
     @property
@@ -63,9 +67,19 @@ class Run:
         return 2 if self.symmetric else 3
 
     @property
-    def scores(self) -> int:
-        """Bytes of the attention scores of all heads, in the layer with the most heads."""
+    def bias(self) -> int:
+        """Bytes of the score bias of all heads, in the layer with the most heads; all rows share it."""
         return FLOAT * max(heads for heads, _ in self.layers) * self.tokens * self.total
+
+    @property
+    def scores(self) -> int:
+        """Bytes of the attention scores of all heads and rows, in the layer with the most heads."""
+        return self.rows * self.bias
+
+    @property
+    def mask(self) -> int:
+        """Bytes of the mask of all pairs of tokens."""
+        return FLOAT * self.rows * self.tokens * self.total
 
     @property
     def total(self) -> int:
@@ -94,9 +108,10 @@ def tape_of(run: Run) -> Tape:
         joined = _linear(tape, run, norm, run.hidden, run.parts * width)
         split = tape.add([joined], [_tokens(run, width)] * run.parts)
         # Of the last layer, only keys and values are computed for all tokens.
-        norm = tape.one(split, ("one token", FLOAT * width), scratch=[_tokens(run, width)[1]] * 2)
+        norm = tape.one(split, ("one token", FLOAT * run.rows * width), scratch=[_tokens(run, width)[1]] * 2)
     tape.layer = HEAD_LAYER
-    tape.add([norm, *biases.sizes], [("logits", FLOAT * run.outputs)], kept=True)
+    logits = FLOAT * run.rows * run.outputs * (run.tokens if run.all_logits else 1)
+    tape.add([norm, *biases.sizes], [("logits", logits)], kept=True)
     return tape
 
 
@@ -127,21 +142,22 @@ class _Biases:
             differences = self._tape.one([], ("pairs", pairs))
             self._distances = [self._tape.one([differences], ("pairs", pairs))]
         # `GatherND` keeps the offset of each pair outside the arena (gather_nd.cc).
-        gathered = self._tape.one(self._distances, ("gathered bias", self._run.scores), heap=pairs)
-        return self._tape.one([gathered], ("bias", self._run.scores))
+        gathered = self._tape.one(self._distances, ("gathered bias", self._run.bias), heap=pairs)
+        return self._tape.one([gathered], ("bias", self._run.bias))
 
 
 def _tokens(run: Run, width: int) -> tuple[str, int]:
-    return f"tokens {width}", FLOAT * run.tokens * width
+    return f"tokens {width}", FLOAT * run.rows * run.tokens * width
 
 
 def _heads(run: Run, heads: int, width: int) -> tuple[str, int]:
-    return f"heads {heads} {width}", FLOAT * run.tokens * heads * width
+    return f"heads {heads} {width}", FLOAT * run.rows * run.tokens * heads * width
 
 
 def _embedded(tape: Tape, run: Run) -> Value:
     shape = _tokens(run, run.hidden)
-    positions = _looked_up(tape, run, ("positions", shape[1]), by_group=False)
+    # All rows share their positions.
+    positions = _looked_up(tape, run, ("positions", shape[1] // run.rows), by_group=False)
     tokens = _looked_up(tape, run, shape, by_group=run.products == "int4")
     return tape.one([tokens, positions], shape)
 
@@ -153,9 +169,9 @@ def _looked_up(tape: Tape, run: Run, out: tuple[str, int], by_group: bool) -> Va
     if by_group:
         # `GatherBlockQuantized` computes the floats, with no known shape.
         return tape.one([], (UNKNOWN, out[1]))
-    rows = tape.one([], (f"quantized {out[0]}", run.tokens * run.hidden))
+    rows = tape.one([], (f"quantized {out[0]}", out[1] // FLOAT))
     floats = tape.one([rows], out)
-    scales = tape.one([], (UNKNOWN, FLOAT * run.tokens))
+    scales = tape.one([], (UNKNOWN, out[1] // run.hidden))
     return tape.one([floats, scales], out)
 
 
@@ -164,7 +180,7 @@ def _linear(tape: Tape, run: Run, value: Value, inputs: int, outputs: int) -> Va
 
     An int8 product first quantizes its input: a dynamic one in a scratch buffer, a static one in an operator.
     """
-    quantized = run.tokens * inputs
+    quantized = run.rows * run.tokens * inputs
     shape = _tokens(run, outputs)
     if run.products == "int8_static":
         value = tape.one([value], (f"quantized {_tokens(run, inputs)[0]}", quantized))
@@ -203,7 +219,7 @@ def _attention(tape: Tape, run: Run, residual: Value, heads: int, biases: _Biase
     scratch = [out[1]] * 3
     if not run.cache_bytes or run.head_size % GROUP_QUERY:
         # The mask of all pairs, the scores, and the outputs by head (`ApplyAttention` in attention_cpu_base.h).
-        scratch += [FLOAT * run.tokens * run.total, run.scores, out[1]]
+        scratch += [run.mask, run.scores, out[1]]
     attended = tape.one(inputs, out, scratch=scratch)
     projected = _linear(tape, run, attended, width, run.hidden)
     return tape.one([residual, projected], _tokens(run, run.hidden))
