@@ -97,9 +97,7 @@ class BackendSpec(ABC):
             run = replace(run, length=input_shape.length)
         return plan if run == input_shape else self._resized(plan, config, run, recipe)
 
-    def _resized(
-        self, plan: MemoryPlan, config: ModelConfig, run: InputShape, recipe: Recipe
-    ) -> MemoryPlan:
+    def _resized(self, plan: MemoryPlan, config: ModelConfig, run: InputShape, recipe: Recipe) -> MemoryPlan:
         """The plan with the free heap, cache, arenas and workspace of the input shape `run`."""
         resized = self.predict(config, run, recipe)
         parts = ("freed", "cache", "arenas", "workspace")

@@ -88,9 +88,7 @@ class OpenVinoSpec(BackendSpec):
             notes=NOTES,
         )
 
-    def _resized(
-        self, plan: MemoryPlan, config: ModelConfig, run: InputShape, recipe: Recipe
-    ) -> MemoryPlan:
+    def _resized(self, plan: MemoryPlan, config: ModelConfig, run: InputShape, recipe: Recipe) -> MemoryPlan:
         """The plan with the workspace of the shorter input shape `run`; the cache stays complete."""
         if plan.workspace is None:
             return plan

@@ -43,9 +43,7 @@ class XnnpackSpec(BackendSpec):
         memory, workspace = matmul_memory(config, input_shape), matmul_workspace(config, input_shape)
         return self._predicted(config, input_shape, recipe, sizes, cache, memory, workspace)
 
-    def _resized(
-        self, plan: MemoryPlan, config: ModelConfig, run: InputShape, recipe: Recipe
-    ) -> MemoryPlan:
+    def _resized(self, plan: MemoryPlan, config: ModelConfig, run: InputShape, recipe: Recipe) -> MemoryPlan:
         """The plan with fewer mapped pages of the embedding tables, for the shorter input shape `run`.
 
         The other parts stay: ExecuTorch allocates and clears the memory for the longest input at load.

@@ -27,7 +27,7 @@ class Run:
         noise: kind of the noise, such as `relative`.
         products: dtype in which the linear layers multiply.
         tables: whether embedding tables are quantized.
-        gelu: whether the activation function is GELU, which allocates a block outside the arena.
+        gelu: whether the activation function is GELU, which may add the bias of the layer before it.
         outputs: number of logits of one token.
         cache_bytes: bytes of a cached value; 0 for a model without a cache.
         symmetric: whether keys and queries share a projection.
@@ -175,20 +175,22 @@ def _looked_up(tape: Tape, run: Run, out: tuple[str, int], by_group: bool) -> Va
     return tape.one([floats, scales], out)
 
 
-def _linear(tape: Tape, run: Run, value: Value, inputs: int, outputs: int) -> Value:
+def _linear(tape: Tape, run: Run, value: Value, inputs: int, outputs: int, biased: bool = True) -> Value:
     """Add a linear layer, and return its result.
 
     An int8 product first quantizes its input: a dynamic one in a scratch buffer, a static one in an operator.
+    float32 and static products add the bias in an operator, which does not work in place.
+
+    Args:
+        biased: whether the layer adds its bias; otherwise the next operator does.
     """
     quantized = run.rows * run.tokens * inputs
     shape = _tokens(run, outputs)
     if run.products == "int8_static":
         value = tape.one([value], (f"quantized {_tokens(run, inputs)[0]}", quantized))
+    if run.products in ("float32", "int8_static"):
         product = tape.one([value], shape)
-        return tape.one([product], shape)
-    if run.products == "float32":
-        product = tape.one([value], shape)
-        return tape.one([product], shape)
+        return tape.one([product], shape) if biased else product
     scratch = [quantized] if run.products == "int8_dynamic" else []
     return tape.one([value], shape, scratch=scratch)
 
@@ -218,7 +220,7 @@ def _attention(tape: Tape, run: Run, residual: Value, heads: int, biases: _Biase
     # Queries, keys and values by head.
     scratch = [out[1]] * 3
     if not run.cache_bytes or run.head_size % GROUP_QUERY:
-        # The mask of all pairs, the scores, and the outputs by head (`ApplyAttention` in attention_cpu_base.h).
+        # The mask, the scores, and the outputs by head (`ApplyAttention` in attention_cpu_base.h).
         scratch += [run.mask, run.scores, out[1]]
     attended = tape.one(inputs, out, scratch=scratch)
     projected = _linear(tape, run, attended, width, run.hidden)
@@ -227,12 +229,9 @@ def _attention(tape: Tape, run: Run, residual: Value, heads: int, biases: _Biase
 
 def _mlp(tape: Tape, run: Run, residual: Value, inner: int) -> Value:
     norm = tape.one([residual], _tokens(run, run.hidden))
-    # `FastGelu` and `BiasGelu` add the bias of a float32 product in a scratch buffer (bias_gelu.cc).
+    # `FastGelu` and `BiasGelu` add the bias of a product in a scratch buffer (bias_gelu.cc).
     fused = run.gelu and run.products != "int8_dynamic"
-    if fused:
-        wide = tape.one([norm], _tokens(run, inner))
-    else:
-        wide = _linear(tape, run, norm, run.hidden, inner)
+    wide = _linear(tape, run, norm, run.hidden, inner, biased=not fused)
     wide = tape.one([wide], _tokens(run, inner), scratch=[wide.bytes] if fused else [])
     projected = _linear(tape, run, wide, inner, run.hidden)
     return tape.one([residual, projected], _tokens(run, run.hidden))

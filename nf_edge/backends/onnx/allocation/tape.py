@@ -84,9 +84,7 @@ class Tape:
         outputs = tuple(Value(*shape) for shape in shapes)
         for value in {id(value): value for value in inputs}.values():
             value.readers.append(len(self.operators))
-        self.operators.append(
-            Operator(tuple(inputs), outputs, tuple(scratch), kept, heap, self.layer)
-        )
+        self.operators.append(Operator(tuple(inputs), outputs, tuple(scratch), kept, heap, self.layer))
         return outputs
 
     def one(
