@@ -28,12 +28,14 @@ class InputShape:
         length: the number of tokens; with a cache, the number of positions.
         dynamic_length: whether a row may have 1 to `length` tokens; otherwise it has `length`.
         cached: whether the input is one row of new tokens that follow the tokens in a cache.
+        rows: the number of rows in the largest run.
     """
 
     any_batch: bool
     length: int
     dynamic_length: bool
     cached: bool
+    rows: int = 1
 
     @classmethod
     def of(cls, recipe: Recipe, config: ModelConfig) -> "InputShape":

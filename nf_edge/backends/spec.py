@@ -80,28 +80,26 @@ class BackendSpec(ABC):
         return self.support.dynamic_length and input_shape.dynamic_length
 
     def at(
-        self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe, tokens: int
+        self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe, run: InputShape
     ) -> MemoryPlan:
-        """Adapt an artifact's memory plan to runs of at most `tokens` tokens.
+        """Adapt an artifact's memory plan to runs of another size.
 
-        A file with a fixed length gets a note only: each run computes all of its tokens.
+        If the file has a fixed length, fewer tokens only add a note: each run computes all of its tokens.
 
         Args:
             input_shape: the input shape of the artifact.
+            run: the input shape of the largest run.
         """
-        if tokens == input_shape.length:
-            return plan
-        if not self.takes_fewer_tokens(input_shape):
+        if run.length != input_shape.length and not self.takes_fewer_tokens(input_shape):
             size = f"the file has a fixed size of {input_shape.length} tokens"
             note = f"{size}: a shorter context saves no memory"
-            return replace(plan, notes=(*plan.notes, note))
-        return self._shortened(plan, config, replace(input_shape, length=tokens), recipe)
+            plan = replace(plan, notes=(*plan.notes, note))
+            run = replace(run, length=input_shape.length)
+        return plan if run == input_shape else self._resized(plan, config, run, recipe)
 
-    def _shortened(
-        self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
-    ) -> MemoryPlan:
-        """The plan with the free heap, cache, arenas and workspace of the shorter `input_shape`."""
-        shorter = self.predict(config, input_shape, recipe)
+    def _resized(self, plan: MemoryPlan, config: ModelConfig, run: InputShape, recipe: Recipe) -> MemoryPlan:
+        """The plan with the free heap, cache, arenas and workspace of the input shape `run`."""
+        resized = self.predict(config, run, recipe)
         parts = ("freed", "cache", "arenas", "workspace")
-        known = {name: getattr(shorter, name) for name in parts if getattr(plan, name) is not None}
+        known = {name: getattr(resized, name) for name in parts if getattr(plan, name) is not None}
         return replace(plan, **known)

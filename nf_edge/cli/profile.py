@@ -15,6 +15,7 @@ Examples:
   nf-edge profile digits-pi --on rpi-5 --device rpi-5
   nf-edge profile digits --recipe xnnpack-8da8w --device rpi-zero-2w
   nf-edge profile shakespeare --recipe onnx-int4 --device rpi-zero-2w --at 64
+  nf-edge profile sst2 --recipe onnx-int8-dynamic --device rpi-zero-2w --batch 16
 """
 
 
@@ -24,6 +25,7 @@ Examples:
 @device_option
 @on_option()
 @click.option("--at", type=COUNT, metavar="TOKENS", help="Tokens in the context.  [default: the longest]")
+@click.option("--batch", type=COUNT, metavar="ROWS", default=1, show_default=True, help="Rows in one run.")
 @signature_options
 @json_option
 def command(source: str, recipe: str | None, on: str | None, as_json: bool, **options: Any) -> None:

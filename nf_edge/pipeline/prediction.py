@@ -10,13 +10,16 @@ from nf_edge.model.checkpoint_outline import CheckpointOutline
 from nf_edge.pruning.provenance import require_pruned
 
 
-def predicted(outline: CheckpointOutline, recipe: Recipe, at: int | None = None) -> Prediction:
+def predicted(
+    outline: CheckpointOutline, recipe: Recipe, at: int | None = None, batch: int = 1
+) -> Prediction:
     """The memory of a checkpoint's artifact before the export.
 
     The weights are not read; an export verifies them.  The backend's packages may be missing.
 
     Args:
         at: tokens in the context; None: the longest context.
+        batch: rows in one run.
 
     Raises:
         BadInput: the backend does not support the recipe, or the recipe does not suit the checkpoint.
@@ -24,4 +27,4 @@ def predicted(outline: CheckpointOutline, recipe: Recipe, at: int | None = None)
     spec = agreeing_spec(recipe)
     require_pruned(outline, recipe)
     spec.require_size(outline.config, recipe)
-    return predict(spec, outline.config, recipe, at)
+    return predict(spec, outline.config, recipe, at, batch)

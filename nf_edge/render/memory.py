@@ -49,9 +49,16 @@ def firmware_tables(report: MemoryReport) -> list[Table]:
 
 
 def _context(report: MemoryReport) -> str:
-    """Words for the context of the figures, such as ` with a context of 8 tokens`; "" for the longest one."""
-    tokens = counted(report.tokens, "token")
-    return f" with a context of {tokens}" if report.tokens < report.longest else ""
+    """Words for the run of the figures, such as ` with a context of 8 tokens and a batch of 4 rows`.
+
+    The longest context and one row are not named.
+    """
+    parts = []
+    if report.tokens < report.longest:
+        parts.append(f"a context of {counted(report.tokens, 'token')}")
+    if report.batch > 1:
+        parts.append(f"a batch of {report.batch} rows")
+    return f" with {' and '.join(parts)}" if parts else ""
 
 
 def _account_table(

@@ -379,7 +379,8 @@ def test_unknown_parts_are_separated_by_semicolons_because_a_name_has_a_comma():
     recipe, config = load_recipe("xnnpack-8da8w"), resolve_outline("digits").config
     (account, *_) = predict(agreeing_spec(recipe), config, recipe).accounts
     accounts = [account, account, missing_account("nobody ran it")]
-    report = MemoryReport.of(accounts, recipe, InputShape.of(recipe, config), None, (), 64, ())
+    shape = InputShape.of(recipe, config)
+    report = MemoryReport.of(accounts, recipe, shape, None, (), shape, ())
     (line,) = (line for line in memory_lines(report) if line.startswith("not known"))
     assert line.startswith("not known: model file, mapped (measured); weights and graph in heap (measured);")
     assert line.endswith(": nobody ran it")

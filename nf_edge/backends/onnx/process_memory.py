@@ -60,13 +60,13 @@ def process_memory(
     heap.restart_peak()
     if cache is None:
         # The second run of a shape uses the memory pattern that the first one recorded.
-        tape = tape_of(_run(config, precision_of, cache, length, 0))
+        tape = tape_of(_run(config, input_shape, precision_of, cache, length, 0))
         for _ in range(2):
             session.run(tape, 0)
         return ProcessMemory(loaded - freed, freed, heap.peak - loaded, load_peak)
     prompt = max(1, length - STEPS)
     for past, tokens in [(0, prompt), *((past, 1) for past in range(prompt, length))]:
-        session.run(tape_of(_run(config, precision_of, cache, tokens, past)), past + tokens)
+        session.run(tape_of(_run(config, input_shape, precision_of, cache, tokens, past)), past + tokens)
     grown = heap.peak - loaded
     # Regions in free heap add no pages.
     reused = max(0, session.arena.touched - grown)
@@ -78,7 +78,7 @@ def largest_tape(
     config: ModelConfig, input_shape: InputShape, precision_of: Precisions, cache: CacheDtype | None
 ) -> Tape:
     """The operators of a run with the largest input: for a model with a cache, a prompt of all positions."""
-    return tape_of(_run(config, precision_of, cache, input_shape.length, 0))
+    return tape_of(_run(config, input_shape, precision_of, cache, input_shape.length, 0))
 
 
 def structure_bytes(config: ModelConfig, precision_of: Precisions) -> int:
@@ -94,10 +94,16 @@ def cached_bytes(config: ModelConfig, cache: CacheDtype, length: int) -> int:
 
 
 def _run(
-    config: ModelConfig, precision_of: Precisions, cache: CacheDtype | None, tokens: int, past: int
+    config: ModelConfig,
+    input_shape: InputShape,
+    precision_of: Precisions,
+    cache: CacheDtype | None,
+    tokens: int,
+    past: int,
 ) -> Run:
     products = set().union(*(_layer_products(precision_of, layer) for layer in range(config.n_layer)))
     return Run(
+        rows=input_shape.rows,
         tokens=tokens,
         past=past,
         layers=tuple(config.layer_sizes),
@@ -111,6 +117,7 @@ def _run(
         outputs=config.vocab_size if config.is_language_model else config.num_labels or 1,
         cache_bytes=0 if cache is None else 1 if cache.dtype == "int8" else 4,
         symmetric=config.attention == "symmetric",
+        all_logits=config.is_language_model and cache is None,
         one_token=config.outputs_one_token and not config.is_language_model,
     )
 

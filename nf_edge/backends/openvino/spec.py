@@ -88,13 +88,11 @@ class OpenVinoSpec(BackendSpec):
             notes=NOTES,
         )
 
-    def _shortened(
-        self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
-    ) -> MemoryPlan:
-        """The plan with the workspace of the shorter `input_shape`; the cache stays complete."""
+    def _resized(self, plan: MemoryPlan, config: ModelConfig, run: InputShape, recipe: Recipe) -> MemoryPlan:
+        """The plan with the workspace of the shorter input shape `run`; the cache stays complete."""
         if plan.workspace is None:
             return plan
-        return replace(plan, workspace=self.predict(config, input_shape, recipe).workspace)
+        return replace(plan, workspace=self.predict(config, run, recipe).workspace)
 
 
 def delegate_constants(sizes: Sizes, precision_of: Precisions, config: ModelConfig) -> int:

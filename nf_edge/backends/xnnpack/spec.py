@@ -43,16 +43,14 @@ class XnnpackSpec(BackendSpec):
         memory, workspace = matmul_memory(config, input_shape), matmul_workspace(config, input_shape)
         return self._predicted(config, input_shape, recipe, sizes, cache, memory, workspace)
 
-    def _shortened(
-        self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
-    ) -> MemoryPlan:
-        """The plan with fewer mapped pages of the embedding tables, for the shorter `input_shape`.
+    def _resized(self, plan: MemoryPlan, config: ModelConfig, run: InputShape, recipe: Recipe) -> MemoryPlan:
+        """The plan with fewer mapped pages of the embedding tables, for the shorter input shape `run`.
 
         The other parts stay: ExecuTorch allocates and clears the memory for the longest input at load.
         """
         longest = InputShape.of(recipe, config).length
         saved = read_table_bytes(plan.embeddings, config, longest)
-        read = read_table_bytes(plan.embeddings, config, input_shape.length)
+        read = read_table_bytes(plan.embeddings, config, run.length)
         return replace(plan, mapped=plan.mapped - saved + read)
 
     def _program_bytes(self, config: ModelConfig, precision_of: Precisions, cache: CacheDtype | None) -> int:

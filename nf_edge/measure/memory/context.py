@@ -1,6 +1,9 @@
-"""The memory of an artifact while its context is shorter than the longest one.  It imports no PyTorch."""
+"""The memory of an artifact at another size of its runs: fewer tokens, or more rows.
 
-from dataclasses import dataclass
+This module imports no PyTorch.
+"""
+
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nf_edge.backends.input_shape import InputShape
@@ -23,18 +26,35 @@ class ContextMemory:
         return {"tokens": self.tokens, "predicted": self.process.to_json()}
 
 
-def context_length(tokens: int | None, input_shape: InputShape) -> int:
-    """The tokens of a context: `tokens`, or the longest context if it is None.
+def run_shape(input_shape: InputShape, tokens: int | None, rows: int) -> InputShape:
+    """The input shape of an artifact's largest run.
+
+    Args:
+        input_shape: the input shape of the artifact.
+        tokens: tokens in the context; None: the longest context.
+        rows: rows in one run.
 
     Raises:
-        BadInput: the context is longer than the artifact's longest one.
+        BadInput: the context is longer than the artifact's longest one, or it takes only one row.
     """
     if tokens is not None and tokens > input_shape.length:
         raise BadInput(
             f"a context of {tokens} tokens is too long: the artifact takes at most {input_shape.length}",
             fix=f"request at most {input_shape.length} tokens",
         )
-    return tokens or input_shape.length
+    if rows > 1 and not input_shape.any_batch:
+        raise _one_row(input_shape, rows)
+    return replace(input_shape, length=tokens or input_shape.length, rows=rows)
+
+
+def _one_row(input_shape: InputShape, rows: int) -> BadInput:
+    if input_shape.cached:
+        why = "a language model with a cache takes one row"
+        fix = "leave out the batch; an application runs one text after another"
+    else:
+        why = "the recipe exports a file that takes one row"
+        fix = "leave out the batch, or use a recipe of onnx_cpu with `batch: dynamic` in `shapes`"
+    return BadInput(f"a batch of {rows} rows is too large: {why}", fix=fix)
 
 
 def context_memories(
@@ -46,7 +66,7 @@ def context_memories(
     longest = spec.predict(config, input_shape, recipe)
 
     def at(tokens: int) -> ContextMemory:
-        plan = spec.at(longest, config, input_shape, recipe, tokens)
+        plan = spec.at(longest, config, input_shape, recipe, replace(input_shape, length=tokens))
         return ContextMemory(tokens, account_of_plan(plan, spec.process_bytes, "predicted").process_total)
 
     lengths = dict.fromkeys((1, max(1, input_shape.length // 2), input_shape.length))

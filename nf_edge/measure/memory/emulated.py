@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from nf_edge.backends.runnable import Runnable
 from nf_edge.measure import runner
 from nf_edge.measure.emulation import EmulatedCore
-from nf_edge.measure.memory.measure import largest_requests
+from nf_edge.measure.memory.measure import largest_requests, rows_option
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def measure_emulated(runnable: Runnable, cache: int, core: EmulatedCore) -> Emul
     Raises:
         MissingTool: a tool that emulates the core is missing.
     """
-    result = runner.run_command(core.command(runnable), runnable.file, largest_requests(runnable))
+    command = [*core.command(runnable), *rows_option(runnable)]
+    result = runner.run_command(command, runnable.file, largest_requests(runnable))
     start, loaded, end = (result.stage(name) for name in ("start", "method_loaded", "finished"))
     # Every process has a heap, so 0 means unknown.
     if not end.heap_in_use:

@@ -47,7 +47,7 @@ def measure(runnable: Runnable, cache: int) -> Measurements:
         MissingTool: the native runner cannot be built here.
         BadInput: the runtime cannot load the model.
     """
-    command, file = runner.command_for(runnable), runnable.file
+    command, file = [*runner.command_for(runnable), *rows_option(runnable)], runnable.file
     requests = largest_requests(runnable)
     results = [runner.run_command([*command, "--cold"], file, requests) for _ in range(PROCESSES)]
     runs = tuple(Measurement.of(result, cache) for result in results)
@@ -71,9 +71,16 @@ def largest_requests(runnable: Runnable) -> Sequence[runner.Request]:
     length = runnable.input_shape.length
     ids = _spread_ids(runnable.config.vocab_size, length)
     if not runnable.input_shape.cached:
-        return [(ids, [1] * length)] * RUNS
+        rows = runnable.input_shape.rows
+        return [(ids * rows, [1] * length * rows)] * RUNS
     prompt = max(1, length - (RUNS - 1))
     return [(ids[:prompt], [0]), *((ids[i : i + 1], [i]) for i in range(prompt, length))]
+
+
+def rows_option(runnable: Runnable) -> list[str]:
+    """The option that tells the native runner how many rows a request has; empty for one row."""
+    rows = runnable.input_shape.rows
+    return [] if rows == 1 else ["--rows", str(rows)]
 
 
 def _spread_ids(vocab_size: int, length: int) -> list[int]:

@@ -42,7 +42,8 @@ class MemoryReport(HtmlValue):
         file: the parts of the model file.
         file_total: the size of the model file.
         firmware: the parts of a microcontroller's flash and SRAM, with totals; empty for other backends.
-        process: the parts of the process while the loaded model runs, with a context of `tokens` tokens.
+        process: the parts of the process while the loaded model runs, with a context of `tokens` tokens
+            in each of `batch` rows.
         steady: the bytes of the process in that state.
         load_peak: the bytes of the process at the peak of loading.
         process_total: the larger of both.
@@ -51,6 +52,7 @@ class MemoryReport(HtmlValue):
         repeats: the spread of repeated measurements; None if nothing was measured repeatedly.
         notes: remarks about the figures.
         tokens: tokens in the context that the figures of the process are for.
+        batch: rows in one run that the figures of the process are for.
         longest: tokens of the longest context.
         contexts: the predicted memory of a language model at other contexts; empty without a cache.
         verdict: the comparison with a device's memory; None without a device.
@@ -69,6 +71,7 @@ class MemoryReport(HtmlValue):
     repeats: Repeats | None
     notes: tuple[str, ...]
     tokens: int
+    batch: int
     longest: int
     contexts: tuple[ContextMemory, ...]
     verdict: Verdict | None
@@ -82,7 +85,7 @@ class MemoryReport(HtmlValue):
         input_shape: InputShape,
         device: Device | None,
         notes: tuple[str, ...],
-        tokens: int,
+        run: InputShape,
         contexts: tuple[ContextMemory, ...],
         machine: str = "",
         repeats: Repeats | None = None,
@@ -91,6 +94,9 @@ class MemoryReport(HtmlValue):
         """The report of three accounts, in the order predicted, planned, measured.
 
         For the other arguments, see the attributes of the report; without `device` it has no verdict.
+
+        Args:
+            run: the input shape of the largest run.
         """
         parts = [name for name in PROCESS_PARTS if input_shape.cached or name != KV_CACHE]
         return cls(
@@ -105,7 +111,8 @@ class MemoryReport(HtmlValue):
             machine=machine,
             repeats=repeats,
             notes=notes,
-            tokens=tokens,
+            tokens=run.length,
+            batch=run.rows,
             longest=input_shape.length,
             contexts=contexts,
             verdict=judge(device, recipe, accounts) if device else None,
@@ -150,6 +157,7 @@ class MemoryReport(HtmlValue):
             "repeats": self.repeats.to_json() if self.repeats else None,
             "notes": list(self.notes),
             "tokens": self.tokens,
+            "batch": self.batch,
             "longest_context": self.longest,
             "contexts": [each.to_json() for each in self.contexts],
             "verdict": self.verdict.to_json() if self.verdict else None,

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.device import Device
 from nf_edge.core.errors import MissingTool
 from nf_edge.measure.emulation import EmulatedCore
 from nf_edge.measure.memory.accounts import Account, missing_account
-from nf_edge.measure.memory.context import context_length, context_memories
+from nf_edge.measure.memory.context import context_memories, run_shape
 from nf_edge.measure.memory.emulated import measure_emulated
 from nf_edge.measure.memory.measure import measure, this_machine
 from nf_edge.measure.memory.measured_account import (
@@ -22,7 +23,11 @@ from nf_edge.measure.memory.spread import Repeats
 
 
 def profile_model(
-    runnable: Runnable, device: Device | None, core: EmulatedCore | None = None, at: int | None = None
+    runnable: Runnable,
+    device: Device | None,
+    core: EmulatedCore | None = None,
+    at: int | None = None,
+    batch: int = 1,
 ) -> MemoryReport:
     """The memory report of a model file: predicted, planned, and measured in a run.
 
@@ -30,27 +35,29 @@ def profile_model(
         device: the device whose memory the file must fit; None gives no verdict.
         core: the emulated core that runs the file; None is this machine, natively.
         at: tokens in the context; None: the longest context.
+        batch: rows in one run.
 
     Raises:
-        BadInput: the model file cannot be read or run, or it takes fewer than `at` tokens.
+        BadInput: the model file cannot be read or run, or it takes fewer than `at` tokens or `batch` rows.
         MissingTool: a tool that emulates the core is missing.
     """
     backend, config, input_shape = runnable.backend, runnable.config, runnable.input_shape
-    tokens = context_length(at, input_shape)
+    run = run_shape(input_shape, at, batch)
     predicted, planned = (
-        backend.at(plan, config, input_shape, runnable.recipe, tokens)
+        backend.at(plan, config, input_shape, runnable.recipe, run)
         for plan in (
             backend.predict(config, input_shape, runnable.recipe),
             backend.plan(runnable.file, config, input_shape),
         )
     )
-    measured = _measured(_shortened(runnable, tokens), planned.cache or 0, core)
+    measured = _measured(_resized(runnable, run), planned.cache or 0, core)
     accounts = [
         account_of_plan(predicted, backend.process_bytes, "predicted", None, backend.private_process_bytes),
         account_of_plan(planned, backend.process_bytes, "planned", predicted, backend.private_process_bytes),
         measured.account,
     ]
-    layout = backend.layout(runnable.file, config, input_shape, runnable.recipe)
+    longest = replace(input_shape, rows=batch)
+    layout = backend.layout(runnable.file, config, longest, runnable.recipe)
     contexts = context_memories(backend, config, input_shape, runnable.recipe)
     return MemoryReport.of(
         accounts,
@@ -58,7 +65,7 @@ def profile_model(
         input_shape,
         device,
         planned.notes,
-        tokens,
+        run,
         contexts,
         measured.machine,
         measured.repeats,
@@ -66,11 +73,11 @@ def profile_model(
     )
 
 
-def _shortened(runnable: Runnable, tokens: int) -> Runnable:
-    """The same file, run with inputs of `tokens` tokens; unchanged if its inputs have a fixed length."""
+def _resized(runnable: Runnable, run: InputShape) -> Runnable:
+    """The same file with inputs of the shape `run`; the length is unchanged if the file's is fixed."""
     if not runnable.backend.takes_fewer_tokens(runnable.input_shape):
-        return runnable
-    return replace(runnable, input_shape=replace(runnable.input_shape, length=tokens))
+        run = replace(run, length=runnable.input_shape.length)
+    return replace(runnable, input_shape=run)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def _serve(location: str, model: Path, input_shape: InputShape, threads: int, ti
     began = time.perf_counter()
     while line := sys.stdin.readline():
         ids, second = ([int(word) for word in text.split()] for text in (line, sys.stdin.readline()))
-        row, mask = np.array([ids], dtype=np.int64), np.array([second], dtype=np.int64)
+        row, mask = (np.array(each, dtype=np.int64).reshape(input_shape.rows, -1) for each in (ids, second))
         called = time.perf_counter()
         logits = loaded.feed(ids, second[0]) if isinstance(loaded, Decoder) else loaded.run(row, mask)
         entry: dict[str, object] = {"run_ms": _ms_since(called)}

@@ -42,6 +42,7 @@ def profile(
     device: "Named | Device | None" = None,
     on: "str | EmulatedCore | None" = None,
     at: int | None = None,
+    batch: int = 1,
     public_key: Named | None = None,
     require_signature: bool = False,
     notify: Notify | None = None,
@@ -52,6 +53,7 @@ def profile(
         device: the device whose memory the model must fit.
         on: the device whose core is emulated for the measurement; None: this machine.
         at: tokens in the context; None: the longest context.
+        batch: rows in one run; more than one only if the file takes any number (`shapes.batch: dynamic`).
 
     Returns:
         A MemoryReport; `passed` is True only if a device was given and the model fits it.
@@ -62,6 +64,7 @@ def profile(
     """
     if at is not None:
         require_whole("at", at, 1)
+    require_whole("batch", batch, 1)
     resolver = Resolver(notify, public_key, require_signature)
     the_device, core = resolver.optional_device(device), resolver.optional_core(on)
     if recipe is not None:
@@ -73,10 +76,10 @@ def profile(
         from nf_edge.pipeline.prediction import predicted
 
         the_recipe = resolver.recipe(recipe)
-        return predicted(resolver.outline(source), the_recipe, at).report(the_device)
+        return predicted(resolver.outline(source), the_recipe, at, batch).report(the_device)
     from nf_edge.measure.memory.profile import profile_model
 
-    return profile_model(artifact_to_profile(resolver, source).runnable(), the_device, core, at)
+    return profile_model(artifact_to_profile(resolver, source).runnable(), the_device, core, at, batch)
 
 
 def check(

@@ -17,7 +17,8 @@ class Run:
     """The sizes that determine which activations one run of a model allocates.
 
     Attributes:
-        tokens: number of tokens that the run computes.
+        rows: number of rows that the run computes.
+        tokens: number of tokens of each row.
         past: number of tokens in the cache before the run.
         layers: (heads, inner width) of each layer.
         hidden: width of the residual stream.
@@ -26,13 +27,15 @@ class Run:
         noise: kind of the noise, such as `relative`.
         products: dtype in which the linear layers multiply.
         tables: whether embedding tables are quantized.
-        gelu: whether the activation function is GELU, which allocates a block outside the arena.
-        outputs: number of logits of one row.
+        gelu: whether the activation function is GELU, which may add the bias of the layer before it.
+        outputs: number of logits of one token.
         cache_bytes: bytes of a cached value; 0 for a model without a cache.
         symmetric: whether keys and queries share a projection.
+        all_logits: whether the model's output has the logits of all tokens.
         one_token: whether the last layer computes only one token.
     """
 
+    rows: int
     tokens: int
     past: int
     layers: tuple[tuple[int, int], ...]
@@ -46,6 +49,7 @@ class Run:
     outputs: int
     cache_bytes: int
     symmetric: bool
+    all_logits: bool
     one_token: bool = False
 
     @property
@@ -58,9 +62,24 @@ class Run:
         return self.noise == "relative" and self.products in ("float32", "int4")
 
     @property
-    def scores(self) -> int:
-        """Bytes of the attention scores of all heads, in the layer with the most heads."""
+    def parts(self) -> int:
+        """The number of results of a layer's first projection, such as query, key and value."""
+        return 2 if self.symmetric else 3
+
+    @property
+    def bias(self) -> int:
+        """Bytes of the score bias of all heads, in the layer with the most heads; all rows share it."""
         return FLOAT * max(heads for heads, _ in self.layers) * self.tokens * self.total
+
+    @property
+    def scores(self) -> int:
+        """Bytes of the attention scores of all heads and rows, in the layer with the most heads."""
+        return self.rows * self.bias
+
+    @property
+    def mask(self) -> int:
+        """Bytes of the mask of all pairs of tokens."""
+        return FLOAT * self.rows * self.tokens * self.total
 
     @property
     def total(self) -> int:
@@ -86,9 +105,13 @@ def tape_of(run: Run) -> Tape:
     norm = tape.one([residual], _tokens(run, run.hidden))
     if run.one_token:
         width = run.layers[-1][0] * run.head_size
-        norm = _linear(tape, run, norm, run.hidden, (2 if run.symmetric else 3) * width)
+        joined = _linear(tape, run, norm, run.hidden, run.parts * width)
+        split = tape.add([joined], [_tokens(run, width)] * run.parts)
+        # Of the last layer, only keys and values are computed for all tokens.
+        norm = tape.one(split, ("one token", FLOAT * run.rows * width), scratch=[_tokens(run, width)[1]] * 2)
     tape.layer = HEAD_LAYER
-    tape.add([norm], [("logits", FLOAT * run.outputs)], kept=True)
+    logits = FLOAT * run.rows * run.outputs * (run.tokens if run.all_logits else 1)
+    tape.add([norm, *biases.sizes], [("logits", logits)], kept=True)
     return tape
 
 
@@ -97,61 +120,77 @@ class _Biases:
 
     def __init__(self, tape: Tape, run: Run, layers: int) -> None:
         self._tape, self._run = tape, run
+        self._relative = run.noise == "relative"
         self._distances: list[Value] = []
-        self._early: list[Value] = []
-        if run.noise == "relative" and layers:
-            self._distances = [tape.one([], ("pairs", INTEGER * run.tokens * run.total))]
-            self._early = [self._gathered() for _ in range(layers)] if run.biases_first else []
+        early = layers if self._relative and run.biases_first else 0
+        self._early = [self._gathered() for _ in range(early - 1)]
+        self.sizes: list[Value] = []
+        """A shape that all layers read.  It comes before the last early lookup, where it splits a gap."""
+        if early:
+            self.sizes = [tape.one([], ("sizes", 3 * INTEGER))]
+            self._early.append(self._gathered())
 
     def next(self) -> list[Value]:
         """A list with the score bias of the next layer; empty without relative noise."""
-        if not self._distances:
+        if not self._relative:
             return []
         return [self._early.pop() if self._run.biases_first else self._gathered()]
 
     def _gathered(self) -> Value:
-        gathered = self._tape.one(self._distances, ("gathered bias", self._run.scores))
-        return self._tape.one([gathered], ("bias", self._run.scores))
+        pairs = INTEGER * self._run.tokens * self._run.total
+        if not self._distances:
+            differences = self._tape.one([], ("pairs", pairs))
+            self._distances = [self._tape.one([differences], ("pairs", pairs))]
+        # `GatherND` keeps the offset of each pair outside the arena (gather_nd.cc).
+        gathered = self._tape.one(self._distances, ("gathered bias", self._run.bias), heap=pairs)
+        return self._tape.one([gathered], ("bias", self._run.bias))
 
 
 def _tokens(run: Run, width: int) -> tuple[str, int]:
-    return f"tokens {width}", FLOAT * run.tokens * width
+    return f"tokens {width}", FLOAT * run.rows * run.tokens * width
 
 
 def _heads(run: Run, heads: int, width: int) -> tuple[str, int]:
-    return f"heads {heads} {width}", FLOAT * run.tokens * heads * width
+    return f"heads {heads} {width}", FLOAT * run.rows * run.tokens * heads * width
 
 
 def _embedded(tape: Tape, run: Run) -> Value:
     shape = _tokens(run, run.hidden)
-    positions, tokens = (_looked_up(tape, run, out) for out in (("positions", shape[1]), shape))
-    return tape.one([tokens, positions], shape, in_place=True)
+    # All rows share their positions.
+    positions = _looked_up(tape, run, ("positions", shape[1] // run.rows), by_group=False)
+    tokens = _looked_up(tape, run, shape, by_group=run.products == "int4")
+    return tape.one([tokens, positions], shape)
 
 
-def _looked_up(tape: Tape, run: Run, out: tuple[str, int]) -> Value:
+def _looked_up(tape: Tape, run: Run, out: tuple[str, int], by_group: bool) -> Value:
     """Add the lookup of a table's rows as float32; `out` is the shape tag and the bytes of the result."""
     if not run.tables:
         return tape.one([], out)
-    rows = tape.one([], (UNKNOWN, run.tokens * run.hidden))
-    floats = tape.one([rows], (UNKNOWN, out[1]))
-    scales = tape.one([], (UNKNOWN, FLOAT * run.tokens))
+    if by_group:
+        # `GatherBlockQuantized` computes the floats, with no known shape.
+        return tape.one([], (UNKNOWN, out[1]))
+    rows = tape.one([], (f"quantized {out[0]}", out[1] // FLOAT))
+    floats = tape.one([rows], out)
+    scales = tape.one([], (UNKNOWN, out[1] // run.hidden))
     return tape.one([floats, scales], out)
 
 
-def _linear(tape: Tape, run: Run, value: Value, inputs: int, outputs: int) -> Value:
+def _linear(tape: Tape, run: Run, value: Value, inputs: int, outputs: int, biased: bool = True) -> Value:
     """Add a linear layer, and return its result.
 
     An int8 product first quantizes its input: a dynamic one in a scratch buffer, a static one in an operator.
+    float32 and static products add the bias in an operator, which does not work in place.
+
+    Args:
+        biased: whether the layer adds its bias; otherwise the next operator does.
     """
-    quantized = run.tokens * inputs
+    quantized = run.rows * run.tokens * inputs
     shape = _tokens(run, outputs)
     if run.products == "int8_static":
-        value = tape.one([value], (f"quantized {inputs}", quantized))
+        value = tape.one([value], (f"quantized {_tokens(run, inputs)[0]}", quantized))
+    if run.products in ("float32", "int8_static"):
         product = tape.one([value], shape)
-        return tape.one([product], shape, in_place=True)
-    if run.products == "float32":
-        product = tape.one([value], shape)
-        return tape.one([product], shape, in_place=True)
+        return tape.one([product], shape) if biased else product
     scratch = [quantized] if run.products == "int8_dynamic" else []
     return tape.one([value], shape, scratch=scratch)
 
@@ -159,9 +198,8 @@ def _linear(tape: Tape, run: Run, value: Value, inputs: int, outputs: int) -> Va
 def _attention(tape: Tape, run: Run, residual: Value, heads: int, biases: _Biases) -> Value:
     width = heads * run.head_size
     norm = tape.one([residual], _tokens(run, run.hidden))
-    parts = 2 if run.symmetric else 3
-    joined = _linear(tape, run, norm, run.hidden, parts * width)
-    split = tape.add([joined], [_tokens(run, width)] * parts)
+    joined = _linear(tape, run, norm, run.hidden, run.parts * width)
+    split = tape.add([joined], [_tokens(run, width)] * run.parts)
     query = split[0]
     if run.noise in ("lowrank", "pairwise"):
         by_head = _heads(run, heads, run.head_size)
@@ -169,7 +207,7 @@ def _attention(tape: Tape, run: Run, residual: Value, heads: int, biases: _Biase
         if run.noise == "lowrank":
             low = tape.one([turned], _heads(run, heads, run.rank))
             added = tape.one([low], by_head)
-            turned = tape.one([turned, added], by_head, in_place=True)
+            turned = tape.one([turned, added], by_head)
         else:
             turned = tape.one([turned], by_head)
         query = tape.one([turned], (f"{by_head[0]} turned", by_head[1]))
@@ -182,16 +220,18 @@ def _attention(tape: Tape, run: Run, residual: Value, heads: int, biases: _Biase
     # Queries, keys and values by head.
     scratch = [out[1]] * 3
     if not run.cache_bytes or run.head_size % GROUP_QUERY:
-        # The scores, the mask of all pairs, and the outputs by head.
-        scratch += [run.scores, FLOAT * run.tokens * run.total, out[1]]
+        # The mask, the scores, and the outputs by head (`ApplyAttention` in attention_cpu_base.h).
+        scratch += [run.mask, run.scores, out[1]]
     attended = tape.one(inputs, out, scratch=scratch)
     projected = _linear(tape, run, attended, width, run.hidden)
-    return tape.one([residual, projected], _tokens(run, run.hidden), in_place=True)
+    return tape.one([residual, projected], _tokens(run, run.hidden))
 
 
 def _mlp(tape: Tape, run: Run, residual: Value, inner: int) -> Value:
     norm = tape.one([residual], _tokens(run, run.hidden))
-    wide = _linear(tape, run, norm, run.hidden, inner)
-    wide = tape.one([wide], _tokens(run, inner), heap=wide.bytes if run.gelu else 0)
+    # `FastGelu` and `BiasGelu` add the bias of a product in a scratch buffer (bias_gelu.cc).
+    fused = run.gelu and run.products != "int8_dynamic"
+    wide = _linear(tape, run, norm, run.hidden, inner, biased=not fused)
+    wide = tape.one([wide], _tokens(run, inner), scratch=[wide.bytes] if fused else [])
     projected = _linear(tape, run, wide, inner, run.hidden)
-    return tape.one([residual, projected], _tokens(run, run.hidden), in_place=True)
+    return tape.one([residual, projected], _tokens(run, run.hidden))

@@ -1,8 +1,8 @@
 """The buffers of a run: which activations share a buffer, and when each buffer is allocated and freed.
 
-Rules are from onnxruntime/core/framework/allocation_planner.cc (`ComputeSingleStreamReusePlan`).  An operator
-that may work in place takes the buffer of an input that no later operator reads.  Otherwise an output takes
-the buffer of a dead activation of the same shape, the one that died last.  Otherwise it gets a new buffer.
+Rules are from onnxruntime/core/framework/allocation_planner.cc (`ComputeSingleStreamReusePlan`).  An output
+takes the buffer of a dead activation of the same shape, the one that died last.  Otherwise it gets a new
+buffer.  No operator that computes a large activation works in place.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,6 @@ class Operator:
     """One operator of a run.
 
     Attributes:
-        in_place: whether the output may overwrite an input.
         scratch: bytes of each temporary block in the arena.
         kept: whether the outputs are the model's outputs, which the application holds.
         heap: bytes of a temporary block outside the arena; 0 is none.
@@ -41,7 +40,6 @@ class Operator:
 
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
-    in_place: bool
     scratch: tuple[int, ...]
     kept: bool
     heap: int
@@ -72,7 +70,6 @@ class Tape:
         self,
         inputs: Sequence[Value],
         shapes: Sequence[tuple[str, int]],
-        in_place: bool = False,
         scratch: Sequence[int] = (),
         kept: bool = False,
         heap: int = 0,
@@ -87,21 +84,18 @@ class Tape:
         outputs = tuple(Value(*shape) for shape in shapes)
         for value in {id(value): value for value in inputs}.values():
             value.readers.append(len(self.operators))
-        self.operators.append(
-            Operator(tuple(inputs), outputs, in_place, tuple(scratch), kept, heap, self.layer)
-        )
+        self.operators.append(Operator(tuple(inputs), outputs, tuple(scratch), kept, heap, self.layer))
         return outputs
 
     def one(
         self,
         inputs: Sequence[Value],
         shape: tuple[str, int],
-        in_place: bool = False,
         scratch: Sequence[int] = (),
         heap: int = 0,
     ) -> Value:
         """Append an operator with one output, and return this output; the arguments are as in `add`."""
-        return self.add(inputs, [shape], in_place, scratch, heap=heap)[0]
+        return self.add(inputs, [shape], scratch, heap=heap)[0]
 
     def buffers(self) -> dict[int, list[Buffer]]:
         """Map the index of an operator to the buffers that it allocates; the model's outputs are left out."""
@@ -110,7 +104,7 @@ class Tape:
         dead: list[tuple[str, Buffer]] = []
         for step, operator in enumerate(self.operators):
             for output in operator.outputs if not operator.kept else ():
-                buffer = self._overwritten(operator, step, output, of_value) or _reused(dead, output)
+                buffer = _reused(dead, output)
                 if buffer is None:
                     buffer = Buffer(output.bytes, step, step)
                     plan.setdefault(step, []).append(buffer)
@@ -121,17 +115,6 @@ class Tape:
                 if ended and of_value[id(value)].last == step:
                     dead.append((value.shape, of_value[id(value)]))
         return plan
-
-    def _overwritten(
-        self, operator: Operator, step: int, output: Value, of_value: dict[int, Buffer]
-    ) -> Buffer | None:
-        if not operator.in_place:
-            return None
-        for value in operator.inputs:
-            same = value.shape == output.shape != UNKNOWN
-            if same and max(value.readers) == step and id(value) in of_value:
-                return of_value[id(value)]
-        return None
 
 
 def _reused(dead: list[tuple[str, Buffer]], output: Value) -> Buffer | None:

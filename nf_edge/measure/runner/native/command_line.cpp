@@ -15,14 +15,14 @@
 namespace nf {
 namespace {
 
-int parse_threads(const std::string& text) {
-  int threads = 0;
+int parse_count(const std::string& option, const std::string& text) {
+  int count = 0;
   const char* const end = text.data() + text.size();
-  const auto [stopped, error] = std::from_chars(text.data(), end, threads);
-  if (error != std::errc() || stopped != end || threads < 1) {
-    throw Usage("--threads takes a positive number, not '" + text + "'");
+  const auto [stopped, error] = std::from_chars(text.data(), end, count);
+  if (error != std::errc() || stopped != end || count < 1) {
+    throw Usage(option + " takes a positive number, not '" + text + "'");
   }
-  return threads;
+  return count;
 }
 
 // /proc/self/smaps names mapped files by their real path, so the model needs its real path too.
@@ -39,6 +39,7 @@ std::string real_path(const std::string& path) {
 CommandLine parse_command_line(int argc, char** argv) {
   std::string model;
   int threads = 0;
+  int rows = 1;
   bool times_only = false;
   bool cold = false;
   bool trim = false;
@@ -47,7 +48,9 @@ CommandLine parse_command_line(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--threads" && i + 1 < argc) {
-      threads = parse_threads(argv[++i]);
+      threads = parse_count(argument, argv[++i]);
+    } else if (argument == "--rows" && i + 1 < argc) {
+      rows = parse_count(argument, argv[++i]);
     } else if (argument == "--times") {
       times_only = true;
     } else if (argument == "--cold") {
@@ -70,7 +73,7 @@ CommandLine parse_command_line(int argc, char** argv) {
   if (threads == 0) {
     threads = std::max(1u, std::thread::hardware_concurrency());
   }
-  return {real_path(model), threads, times_only, operators, trace, cold, trim};
+  return {real_path(model), threads, times_only, operators, trace, cold, trim, rows};
 }
 
 } // namespace nf

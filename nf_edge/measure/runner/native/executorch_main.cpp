@@ -163,6 +163,9 @@ void load_operators(const std::string& library) {
 
 std::unique_ptr<nf::Model> open_model(const nf::CommandLine& command, nf::Report& report) {
   executorch::runtime::register_pal(executorch::runtime::PalImpl::create(keep_cause, __FILE__));
+  if (command.rows != 1) {
+    throw nf::BadInput("a file of ExecuTorch takes one row, not " + std::to_string(command.rows), command.model);
+  }
   load_operators(command.operators);
   executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(command.threads);
   report.start("executorch", NF_EXECUTORCH_VERSION, command.threads);

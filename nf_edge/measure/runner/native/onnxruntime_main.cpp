@@ -27,6 +27,7 @@ class OnnxModel final : public nf::Model {
   OnnxModel(ort::Env env, const nf::CommandLine& command)
       : env_(std::move(env)),
         path_(command.model),
+        rows_(command.rows),
         cpu_(ort::make<ort::MemoryInfo, ort::CreateCpuMemoryInfo>(ort::kDeviceAllocator, ort::kMemoryTypeDefault)),
         session_(open(command)),
         cache_(session_.get(), cpu_.get()),
@@ -148,9 +149,12 @@ class OnnxModel final : public nf::Model {
   }
 
   ort::Value integers(std::vector<int64_t>& numbers) const {
+    const auto count = static_cast<int64_t>(numbers.size());
+    if (count % rows_ != 0) {
+      throw nf::BadInput(std::to_string(count) + " numbers are not " + std::to_string(rows_) + " equal rows", where_);
+    }
     return ort::tensor_over(
-        cpu_.get(), numbers.data(), numbers.size() * sizeof(int64_t), {1, static_cast<int64_t>(numbers.size())},
-        ort::kInt64);
+        cpu_.get(), numbers.data(), numbers.size() * sizeof(int64_t), {rows_, count / rows_}, ort::kInt64);
   }
 
   nf::Logits view(OrtValue* output) const {
@@ -167,6 +171,7 @@ class OnnxModel final : public nf::Model {
 
   const ort::Env env_;
   const std::string path_;
+  const int64_t rows_;
   const ort::MemoryInfo cpu_;
   const ort::Session session_;
   nf::OrtCache cache_;

@@ -7,9 +7,9 @@
 
 namespace nf {
 
-// One run of the model at batch 1.
+// One run of the model, with one row unless --rows gives more.
 struct Request {
-  std::vector<int64_t> input_ids;
+  std::vector<int64_t> input_ids; // one row after another
   std::vector<int64_t> second; // the attention mask; for a model with a cache, the position of the first id
   std::string where;           // "line 3 of the requests"
 
