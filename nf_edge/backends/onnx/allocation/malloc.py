@@ -49,14 +49,15 @@ class Malloc:
         """Bytes of free blocks that stay resident, including free memory at the heap's top."""
         return sum(size for _, size in self._free) + max(0, self._touched - self._top)
 
-    def allocate(self, size: int, aligned: int = 0, touched: int | None = None) -> Block:
+    def allocate(self, size: int, aligned: int = 0, touched: int | None = None, fresh: bool = False) -> Block:
         """Allocate a block of `size` bytes.
 
         Args:
             aligned: alignment of the block in bytes, for which it needs more room; 0 is malloc's alignment.
             touched: bytes that are written immediately; None is all of them.
+            fresh: whether the block takes no free block.
         """
-        block = self._place(size + HEADER, size + HEADER + 2 * aligned)
+        block = self._place(size + HEADER, size + HEADER + 2 * aligned, [] if fresh else self._free)
         self.touch(block, size if touched is None else touched)
         return block
 
@@ -82,8 +83,8 @@ class Malloc:
         block.touched = max(block.touched, size)
         self.peak = max(self.peak, self.resident)
 
-    def _place(self, size: int, need: int) -> Block:
-        fitting = [hole for hole in self._free if hole[1] >= need]
+    def _place(self, size: int, need: int, holes: list[list[int]]) -> Block:
+        fitting = [hole for hole in holes if hole[1] >= need]
         if fitting:
             hole = min(fitting, key=lambda each: each[1])
             block = Block(hole[0], size)

@@ -25,6 +25,7 @@ class Constant:
         folded: bytes of a tensor that is computed from the constant at load and freed once packed; 0 is none.
         order: constants with a lower number are packed earlier, and equal numbers in the order of the file.
         behind: whether a small constant that stays, such as scales, is directly before this one in the heap.
+        fresh: whether the copies take no free block.
     """
 
     bytes: int
@@ -33,6 +34,7 @@ class Constant:
     folded: int = 0
     order: int = 0
     behind: bool = False
+    fresh: bool = False
 
 
 class Session:
@@ -70,7 +72,7 @@ class Session:
         for constant, tensor in sorted(zip(constants, tensors, strict=True), key=lambda each: each[0].order):
             folded = heap.allocate(constant.folded, ALIGNMENT) if constant.folded else None
             for size in constant.copies:
-                heap.allocate(size, ALIGNMENT)
+                heap.allocate(size, ALIGNMENT, fresh=constant.fresh)
             if folded is not None:
                 heap.free(folded)
             if not constant.keeps:
