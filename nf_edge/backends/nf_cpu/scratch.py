@@ -58,19 +58,22 @@ class Kernel:
         return sum(_round(piece, ALIGNMENT) for piece in pieces)
 
 
-# In order of preference, as in isa.cpp.  The last one runs on every core.
-KERNELS: dict[str, tuple[Kernel, ...]] = {
-    X86: (
-        Kernel(frozenset({"avx512f", "avx512_vnni"}), 16, 3, 8, 4, depth=4, integer_values=True),
-        Kernel(frozenset({"avx512f"}), 16, 3, 8, 4),
-        Kernel(frozenset({"avx2", "fma"}), 8, 3, 4, 8, depth=2, integer_values=True),
-        Kernel(frozenset(), 4, 2, 4, 16),
-    ),
-    ARM64: (
-        Kernel(frozenset({"i8mm", "dotprod"}), 4, 3, 8, 16, depth=4, at_once=2),
-        Kernel(frozenset({"dotprod"}), 4, 3, 8, 16, depth=4),
-        Kernel(frozenset(), 4, 3, 8, 16),
-    ),
+# By architecture, then by the name of the kernel, in order of preference, as in isa.cpp.  The last one runs
+# on every core.
+KERNELS: dict[str, dict[str, Kernel]] = {
+    X86: {
+        "avx512vnni": Kernel(
+            frozenset({"avx512f", "avx512_vnni"}), 16, 3, 8, 4, depth=4, integer_values=True
+        ),
+        "avx512": Kernel(frozenset({"avx512f"}), 16, 3, 8, 4),
+        "avx2": Kernel(frozenset({"avx2", "fma"}), 8, 3, 4, 8, depth=2, integer_values=True),
+        "portable": Kernel(frozenset(), 4, 2, 4, 16),
+    },
+    ARM64: {
+        "neon_i8mm": Kernel(frozenset({"i8mm", "dotprod"}), 4, 3, 8, 16, depth=4, at_once=2),
+        "neon_dotprod": Kernel(frozenset({"dotprod"}), 4, 3, 8, 16, depth=4),
+        "neon": Kernel(frozenset(), 4, 3, 8, 16),
+    },
 }
 
 
@@ -85,10 +88,10 @@ def _kernels(processor: Processor) -> Iterable[Kernel]:
     """The kernels that a processor may run: the preferred one of each kind of core; all if it is unknown."""
     known = KERNELS.get(processor.architecture)
     if known is None:
-        return [kernel for kernels in KERNELS.values() for kernel in kernels]
+        return [kernel for kernels in KERNELS.values() for kernel in kernels.values()]
     if not processor.cores:
-        return known
-    return [next(kernel for kernel in known if kernel.needs <= core) for core in processor.cores]
+        return known.values()
+    return [next(each for each in known.values() if each.needs <= core) for core in processor.cores]
 
 
 def _round(size: int, unit: int) -> int:

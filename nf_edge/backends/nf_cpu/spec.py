@@ -10,7 +10,7 @@ from nf_edge.backends.nf_cpu.scratch import scratch_bytes
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.program_size.nf_program import nf_bytes
 from nf_edge.backends.tensor_sizes import sizes_of
-from nf_edge.backends.xnnpack.spec import XnnpackSpec
+from nf_edge.backends.xnnpack.spec import TABLES, XnnpackSpec
 from nf_edge.core.device.processor import ANY, Processor
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
@@ -35,6 +35,10 @@ class NfCpuSpec(XnnpackSpec):
     def _program_bytes(self, config: ModelConfig, precision_of: Precisions, cache: CacheDtype | None) -> int:
         return nf_bytes(config, precision_of, cache)
 
+    def _products(self, config: ModelConfig) -> int:
+        """The number of linear layers; nf-edge's operators compute attention and its noise."""
+        return len(config.matrix_shapes()) - TABLES
+
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)
         kept = self.cache_dtype(config, input_shape, recipe)
@@ -57,7 +61,8 @@ class NfCpuSpec(XnnpackSpec):
         recipe: Recipe,
         processor: Processor,
     ) -> MemoryPlan:
-        """The plan with the scratch memory of the processor's kernels and threads."""
+        """The plan with XNNPACK's operators, and the scratch memory of nf-edge's kernels and threads."""
+        plan = super().on(plan, config, input_shape, recipe, processor)
         if plan.workspace is None:
             return plan
         counted, actual = (_scratch(config, input_shape, recipe, each) for each in (ANY, processor))
