@@ -7,6 +7,7 @@ from typing import ClassVar
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.support import Support
+from nf_edge.core.device.processor import Processor
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
@@ -70,7 +71,21 @@ class BackendSpec(ABC):
 
     @abstractmethod
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
-        """The predicted memory of an artifact, computed before lowering."""
+        """The predicted memory of an artifact on any processor, computed before lowering."""
+
+    def on(
+        self,
+        plan: MemoryPlan,
+        config: ModelConfig,
+        input_shape: InputShape,
+        recipe: Recipe,
+        processor: Processor,
+    ) -> MemoryPlan:
+        """Adapt a predicted plan to the kernels and threads of a processor.
+
+        The plan of most backends does not depend on them.
+        """
+        return plan
 
     def takes_fewer_tokens(self, input_shape: InputShape) -> bool:
         """Whether a file computes, and caches, only the tokens that it gets.

@@ -188,7 +188,7 @@ class _Candidate:
             return Fit(self.recipe.name, Verdict(device.id, device.name, (), problem), unknown)
         verdict = prediction.verdict(device)
         context = self._longest(device) if verdict.outcome == "over budget" else None
-        return Fit(self.recipe.name, verdict, prediction.accounts[0].file_total, context)
+        return Fit(self.recipe.name, verdict, prediction.file_total, context)
 
     def _longest(self, device: Device) -> int | None:
         """The largest of the tried numbers of tokens with which the artifact fits; None if none fits."""

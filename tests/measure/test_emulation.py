@@ -9,6 +9,7 @@ import pytest
 
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.progress import silent
+from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure import emulation
 from nf_edge.measure.accuracy.local_difference import LocalDifference
 from nf_edge.measure.accuracy.parts import Parts, Total, side_by_side
@@ -16,6 +17,9 @@ from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions
 from nf_edge.measure.emulation import cores, emulated_cores
 from nf_edge.measure.emulation.machine import Emulator
 from nf_edge.measure.emulation.sme import sme_fault
+from nf_edge.measure.memory.profile import profile_model
+from nf_edge.model import resolve_checkpoint
+from nf_edge.pipeline.lowering import Job, lower
 
 CLASSIFIER, LM = "cls-lowrank-last-padded", "eight-pairwise"
 CASES = [
@@ -279,3 +283,16 @@ def test_logits_that_are_no_numbers_are_as_far_off_as_can_be():
     assert (found.share, found.flips) == (0.2, 0)
     found.note(np.array([[np.nan, 2.0]]), np.array([[1.0, 2.0]]))
     assert (found.share, found.flips, found.questions) == (np.inf, 1, 2)
+
+
+@emulates
+def test_the_prediction_for_a_core_agrees_with_the_memory_on_it(tmp_path):
+    job = Job.of(resolve_checkpoint("digits"), load_recipe("nf-int8"), None)
+    runnable = job.runnable(tmp_path / job.backend.model_file)
+    lower(job, runnable.file)
+    report = profile_model(runnable, None, *emulated_cores(["rpi-zero-2w"]))
+    assert report.processor == "rpi-zero-2w: arm64 (neon), 1 thread"
+    parts = {part.name: part for part in report.process}
+    for name, share in (("weights and graph in heap", 0.05), ("arenas", 0), ("workspace", 0.02)):
+        assert parts[name].measured.how == "emulated"
+        assert parts[name].predicted.value == pytest.approx(parts[name].measured.value, rel=share), name

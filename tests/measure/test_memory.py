@@ -13,6 +13,7 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core import resources
+from nf_edge.core.device.processor import ANY
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure import runner
@@ -377,10 +378,10 @@ def test_people_read_a_table_of_three_accounts_and_a_bar(run, exported):
 
 def test_unknown_parts_are_separated_by_semicolons_because_a_name_has_a_comma():
     recipe, config = load_recipe("xnnpack-8da8w"), resolve_outline("digits").config
-    (account, *_) = predict(agreeing_spec(recipe), config, recipe).accounts
+    (account, *_) = predict(agreeing_spec(recipe), config, recipe).accounts(None)
     accounts = [account, account, missing_account("nobody ran it")]
     shape = InputShape.of(recipe, config)
-    report = MemoryReport.of(accounts, recipe, shape, None, (), shape, ())
+    report = MemoryReport.of(accounts, recipe, shape, None, (), shape, (), ANY)
     (line,) = (line for line in memory_lines(report) if line.startswith("not known"))
     assert line.startswith("not known: model file, mapped (measured); weights and graph in heap (measured);")
     assert line.endswith(": nobody ran it")

@@ -122,7 +122,7 @@ def test_a_caller_of_check_stages_gets_the_failure_of_a_file_that_the_recipe_doe
 def test_a_file_that_the_recipe_does_not_give_passes_on_no_core(artifact):
     accuracy = nf_edge.check(artifact, "digits:test", limit=40, max_drop=90)
     qemu = Emulator(Path("qemu"), "7.2.0", frozenset(), Path("libc"))
-    core = EmulatedCore("board: Cortex-A53", "cortex-a53", 0xD03, "", qemu)
+    core = EmulatedCore("board: Cortex-A53", "cortex-a53", 0xD03, frozenset(), "", qemu)
     report = CoresReport((OnCore(core, accuracy, LocalDifference(task="classification"), None),))
     assert report.passed
     report = report.with_lowered_again(SameFile(False, "another file"))
@@ -252,7 +252,7 @@ def test_a_language_model_with_a_cache_has_stages_with_a_perplexity(exported):
 
 @pytest.mark.slow
 def test_an_emulated_core_is_the_last_stage(artifact, monkeypatch):
-    core = EmulatedCore("board: Cortex-A53", "cortex-a53", 0xD03, "", None)
+    core = EmulatedCore("board: Cortex-A53", "cortex-a53", 0xD03, frozenset(), "", None)
     # The file runs on this machine in the emulator's place.
     monkeypatch.setattr(job, "load", lambda core, runnable: runnable.load())
     report = nf_edge.check_stages(artifact, "digits:test", [core], limit=10)

@@ -13,6 +13,7 @@ from nf_edge.backends.program_size.xnnpack_program import xnnpack_bytes
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import Sizes, sizes_of
+from nf_edge.core.device.processor import X86, Processor
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
 
@@ -23,6 +24,14 @@ LAYERS = (
     Kernel(8, (5, 6, 7, 8), PER_CHANNEL, ("int8_dynamic",)),
     Kernel(8, (8,), PER_CHANNEL, ("int8_static",)),
 )
+# An operator of a product has two tables of kernels by rows (`gemm_types` in src/xnnpack/operator.h of
+# github.com/google/XNNPACK): 16 pointers on x86-64, but 32 for each of 3 kinds of core on Arm with KleidiAI
+# (`XNN_MAX_MR`, `XNN_MAX_UARCH_TYPES`).
+ARM_PRODUCT = 2 * (3 * 32 - 16) * 8
+# Products of one layer's noise: K A Bᵀ, or K P.
+NOISE_PRODUCTS = {"lowrank": 2, "pairwise": 1}
+# The token table and the position table, which are no products.
+TABLES = 2
 
 
 class XnnpackSpec(BackendSpec):
@@ -42,6 +51,25 @@ class XnnpackSpec(BackendSpec):
         cache = 4 * sizes.cache if input_shape.cached else 0
         memory, workspace = matmul_memory(config, input_shape), matmul_workspace(config, input_shape)
         return self._predicted(config, input_shape, recipe, sizes, cache, memory, workspace)
+
+    def on(
+        self,
+        plan: MemoryPlan,
+        config: ModelConfig,
+        input_shape: InputShape,
+        recipe: Recipe,
+        processor: Processor,
+    ) -> MemoryPlan:
+        """The plan with the operators that XNNPACK allocates on a processor."""
+        if plan.loaded is None or plan.load_peak is None or processor.architecture != X86:
+            return plan
+        smaller = self._products(config) * ARM_PRODUCT
+        return replace(plan, loaded=plan.loaded - smaller, load_peak=plan.load_peak - smaller)
+
+    def _products(self, config: ModelConfig) -> int:
+        """The number of matrix products that XNNPACK computes: linear layers, attention and its noise."""
+        in_layer = 2 + NOISE_PRODUCTS.get(config.noise.kind, 0)
+        return len(config.matrix_shapes()) - TABLES + in_layer * config.n_layer
 
     def _resized(self, plan: MemoryPlan, config: ModelConfig, run: InputShape, recipe: Recipe) -> MemoryPlan:
         """The plan with fewer mapped pages of the embedding tables, for the shorter input shape `run`.
@@ -77,6 +105,7 @@ class XnnpackSpec(BackendSpec):
         constants, tables = 4 * sizes.others, sizes.table_bytes(precision_of)
         program = self._program_bytes(config, precision_of, self.cache_dtype(config, input_shape, recipe))
         loaded = packed + sizes.packing_bytes(precision_of) + memory.method
+        loaded += self._products(config) * ARM_PRODUCT
         return MemoryPlan(
             program=program,
             weights=packed + scales + constants,

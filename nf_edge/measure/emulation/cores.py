@@ -7,6 +7,7 @@ from nf_edge.backends.runnable import Runnable
 from nf_edge.core import resources
 from nf_edge.core.device import Core, Device, Isa, is_device, load_device
 from nf_edge.core.device.arm_parts import PARTS
+from nf_edge.core.device.processor import ARM64, Processor
 from nf_edge.core.errors import BadInput
 from nf_edge.measure.emulation.machine import Emulator, emulator
 from nf_edge.measure.emulation.sme import sme_fault
@@ -31,6 +32,7 @@ class EmulatedCore:
         name: the device and its core, or QEMU's name of the core.
         cpu: QEMU's `-cpu` option, such as `cortex-a76`.
         part: Arm's part number of the core, by which libraries recognize it.
+        isa: instruction sets of the device's core; empty if `name` is QEMU's.
         note: why another core replaces the device's, or why results are not reliable; "" if neither applies.
         emulator: the QEMU that emulates the core.
     """
@@ -38,8 +40,14 @@ class EmulatedCore:
     name: str
     cpu: str
     part: int
+    isa: frozenset[Isa]
     note: str
     emulator: Emulator
+
+    @property
+    def processor(self) -> Processor:
+        """The core as a processor of one thread."""
+        return Processor(self.name, ARM64, (self.isa,) if self.isa else (), 1)
 
     def command(self, runnable: Runnable) -> list[str]:
         """The command that runs a model file in the native runner on this core.
@@ -77,7 +85,7 @@ def emulated_cores(names: Sequence[str]) -> list[EmulatedCore]:
         if kind in qemu.cpus:
             cpu = name.replace(":", ",")
             part, note = PARTS.get(kind, UNKNOWN_PART), sme_fault(qemu, cpu)
-            cores.append(EmulatedCore(name, cpu, part, note, qemu))
+            cores.append(EmulatedCore(name, cpu, part, frozenset(), note, qemu))
         elif is_device(name):
             cores += _cores_of_device(load_device(name), qemu)
         else:
@@ -104,7 +112,8 @@ def _cores_of_device(device: Device, qemu: Emulator) -> list[EmulatedCore]:
         note = "" if cpu == original else f"this QEMU has no {core.core}, so {cpu} emulates it with {sets}"
         note = "; ".join(part for part in (note, sme_fault(qemu, cpu)) if part)
         name = f"{device.id} {core.core}" if len(device.cpu) > 1 else device.id
-        cores.append(EmulatedCore(name, cpu, PARTS.get(original, UNKNOWN_PART), note, qemu))
+        part, isa = PARTS.get(original, UNKNOWN_PART), frozenset(core.isa.value)
+        cores.append(EmulatedCore(name, cpu, part, isa, note, qemu))
     return cores
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.spec import BackendSpec
+from nf_edge.core.device.processor import Processor
 from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import Recipe
@@ -58,7 +59,7 @@ def _one_row(input_shape: InputShape, rows: int) -> BadInput:
 
 
 def context_memories(
-    spec: BackendSpec, config: ModelConfig, input_shape: InputShape, recipe: Recipe
+    spec: BackendSpec, config: ModelConfig, input_shape: InputShape, recipe: Recipe, processor: Processor
 ) -> tuple[ContextMemory, ...]:
     """The memory of a language model at 1, half and all positions of its cache; empty without a cache."""
     if not input_shape.cached:
@@ -67,6 +68,7 @@ def context_memories(
 
     def at(tokens: int) -> ContextMemory:
         plan = spec.at(longest, config, input_shape, recipe, replace(input_shape, length=tokens))
+        plan = spec.on(plan, config, input_shape, recipe, processor)
         return ContextMemory(tokens, account_of_plan(plan, spec.process_bytes, "predicted").process_total)
 
     lengths = dict.fromkeys((1, max(1, input_shape.length // 2), input_shape.length))

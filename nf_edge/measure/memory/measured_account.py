@@ -14,7 +14,7 @@ from nf_edge.measure.memory.accounts import (
     Account,
     missing_account,
 )
-from nf_edge.measure.memory.emulated import EmulatedHeap
+from nf_edge.measure.memory.emulated import HeapCounters
 from nf_edge.measure.memory.measure import Measurements
 from nf_edge.measure.memory.python_process import NetMeasurement
 
@@ -63,7 +63,7 @@ def account_of_measurements(measured: Measurements, file_bytes: int) -> Account:
     )
 
 
-def account_of_emulation(heap: EmulatedHeap | None, file_bytes: int, core: EmulatedCore) -> Account:
+def account_of_emulation(heap: HeapCounters | None, file_bytes: int, core: EmulatedCore) -> Account:
     """Make an account from a run on an emulated core, without the emulator's memory.
 
     Args:

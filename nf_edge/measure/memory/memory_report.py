@@ -6,6 +6,7 @@ from typing import Any
 from nf_edge.backends.file_layout import FileLayout
 from nf_edge.backends.input_shape import KV_CACHE, InputShape
 from nf_edge.core.device import Device
+from nf_edge.core.device.processor import Processor
 from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure
 from nf_edge.core.notebook import HtmlValue
@@ -55,6 +56,7 @@ class MemoryReport(HtmlValue):
         batch: rows in one run that the figures of the process are for.
         longest: tokens of the longest context.
         contexts: the predicted memory of a language model at other contexts; empty without a cache.
+        processor: the processor that the predicted figures are for.
         verdict: the comparison with a device's memory; None without a device.
         layout: the use of the file's arena, and its weights by layer; None before there is an artifact.
     """
@@ -74,6 +76,7 @@ class MemoryReport(HtmlValue):
     batch: int
     longest: int
     contexts: tuple[ContextMemory, ...]
+    processor: str
     verdict: Verdict | None
     layout: FileLayout | None = None
 
@@ -87,6 +90,7 @@ class MemoryReport(HtmlValue):
         notes: tuple[str, ...],
         run: InputShape,
         contexts: tuple[ContextMemory, ...],
+        processor: Processor,
         machine: str = "",
         repeats: Repeats | None = None,
         layout: FileLayout | None = None,
@@ -115,6 +119,7 @@ class MemoryReport(HtmlValue):
             batch=run.rows,
             longest=input_shape.length,
             contexts=contexts,
+            processor=str(processor),
             verdict=judge(device, recipe, accounts) if device else None,
             layout=layout,
         )
@@ -155,6 +160,7 @@ class MemoryReport(HtmlValue):
             "kinds": [kind.to_json() for kind in self.kinds],
             "machine": self.machine,
             "repeats": self.repeats.to_json() if self.repeats else None,
+            "predicted_for": self.processor,
             "notes": list(self.notes),
             "tokens": self.tokens,
             "batch": self.batch,

@@ -1,10 +1,14 @@
 """The memory of a checkpoint before it is exported.  It imports no PyTorch."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.core.device import Device
+from nf_edge.core.device.processor import processor_for
+from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.measure.memory.accounts import Account, missing_account
 from nf_edge.measure.memory.context import context_memories, run_shape
@@ -16,12 +20,11 @@ from nf_edge.model import ModelConfig
 
 @dataclass(frozen=True)
 class Prediction:
-    """The accounts of an artifact that does not exist yet; they are the same for every device.
+    """The memory of an artifact that does not exist yet.
 
     Attributes:
         run: the input shape of the largest run, which the figures of the process are for.
-        accounts: predicted, planned and measured; only the first has figures.
-        notes: remarks about the figures.
+        plan: the memory on any processor.
     """
 
     spec: BackendSpec
@@ -29,16 +32,48 @@ class Prediction:
     recipe: Recipe
     input_shape: InputShape
     run: InputShape
-    accounts: list[Account]
-    notes: tuple[str, ...]
+    plan: MemoryPlan
+
+    @cached_property
+    def _accounts(self) -> dict[MemoryPlan, list[Account]]:
+        """The accounts by plan: most devices share one."""
+        return {}
+
+    @property
+    def file_total(self) -> Figure:
+        """The size of the file, which is the same for every device."""
+        return self.accounts(None)[0].file_total
+
+    def accounts(self, device: Device | None) -> list[Account]:
+        """The accounts on a device's processor, or on this machine's without a device.
+
+        They are predicted, planned and measured; only the first has figures.
+        """
+        processor = processor_for(device)
+        plan = self.spec.on(self.plan, self.config, self.input_shape, self.recipe, processor)
+        if plan not in self._accounts:
+            missing = missing_account("there is no artifact yet")
+            spec = self.spec
+            predicted = account_of_plan(
+                plan, spec.process_bytes, "predicted", private_process_bytes=spec.private_process_bytes
+            )
+            self._accounts[plan] = [predicted, missing, missing]
+        return self._accounts[plan]
 
     def verdict(self, device: Device) -> Verdict:
-        return judge(device, self.recipe, self.accounts)
+        return judge(device, self.recipe, self.accounts(device))
 
     def report(self, device: Device | None) -> MemoryReport:
-        contexts = context_memories(self.spec, self.config, self.input_shape, self.recipe)
+        processor = processor_for(device)
         return MemoryReport.of(
-            self.accounts, self.recipe, self.input_shape, device, self.notes, self.run, contexts
+            self.accounts(device),
+            self.recipe,
+            self.input_shape,
+            device,
+            self.plan.notes,
+            self.run,
+            context_memories(self.spec, self.config, self.input_shape, self.recipe, processor),
+            processor,
         )
 
 
@@ -61,12 +96,7 @@ def predict(
     spec.cache_dtype(config, input_shape, recipe)
     longest = spec.predict(config, input_shape, recipe)
     plan = spec.at(longest, config, input_shape, recipe, run)
-    missing = missing_account("there is no artifact yet")
-    predicted = account_of_plan(
-        plan, spec.process_bytes, "predicted", private_process_bytes=spec.private_process_bytes
-    )
-    accounts = [predicted, missing, missing]
-    return Prediction(spec, config, recipe, input_shape, run, accounts, plan.notes)
+    return Prediction(spec, config, recipe, input_shape, run, plan)
 
 
 def predict_memory(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.device import Device
+from nf_edge.core.device.processor import processor_for
 from nf_edge.core.errors import MissingTool
 from nf_edge.measure.emulation import EmulatedCore
 from nf_edge.measure.memory.accounts import Account, missing_account
@@ -32,7 +33,8 @@ def profile_model(
     """The memory report of a model file: predicted, planned, and measured in a run.
 
     Args:
-        device: the device whose memory the file must fit; None gives no verdict.
+        device: the device whose memory the file must fit, and whose processor the prediction is for; None
+            gives no verdict, and predicts for `core` or this machine.
         core: the emulated core that runs the file; None is this machine, natively.
         at: tokens in the context; None: the longest context.
         batch: rows in one run.
@@ -42,6 +44,7 @@ def profile_model(
         MissingTool: a tool that emulates the core is missing.
     """
     backend, config, input_shape = runnable.backend, runnable.config, runnable.input_shape
+    processor = core.processor if core and not device else processor_for(device)
     run = run_shape(input_shape, at, batch)
     predicted, planned = (
         backend.at(plan, config, input_shape, runnable.recipe, run)
@@ -50,6 +53,7 @@ def profile_model(
             backend.plan(runnable.file, config, input_shape),
         )
     )
+    predicted = backend.on(predicted, config, input_shape, runnable.recipe, processor)
     measured = _measured(_resized(runnable, run), planned.cache or 0, core)
     accounts = [
         account_of_plan(predicted, backend.process_bytes, "predicted", None, backend.private_process_bytes),
@@ -58,7 +62,7 @@ def profile_model(
     ]
     longest = replace(input_shape, rows=batch)
     layout = backend.layout(runnable.file, config, longest, runnable.recipe)
-    contexts = context_memories(backend, config, input_shape, runnable.recipe)
+    contexts = context_memories(backend, config, input_shape, runnable.recipe, processor)
     return MemoryReport.of(
         accounts,
         runnable.recipe,
@@ -67,6 +71,7 @@ def profile_model(
         planned.notes,
         run,
         contexts,
+        processor,
         measured.machine,
         measured.repeats,
         layout.completed(planned.weights + planned.embeddings),
