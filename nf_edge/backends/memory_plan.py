@@ -4,6 +4,22 @@ from dataclasses import dataclass
 
 from nf_edge.backends.firmware import Firmware
 
+
+@dataclass(frozen=True)
+class RuntimeMemory:
+    """Resident bytes of a process for the runtime's libraries and start-up, measured on x86-64 Linux.
+
+    Attributes:
+        total: all bytes, once a model has run; None if unknown.
+        private: the part that processes cannot share; 0 if it is small or unknown.
+        at_load: the part that is resident while a model loads, before its first run.
+    """
+
+    total: int | None = None
+    private: int = 0
+    at_load: int | None = None
+
+
 FILE = frozenset({"program", "weights", "embeddings"})
 """The parts of a file."""
 

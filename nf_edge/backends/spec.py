@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from nf_edge.backends.input_shape import CacheDtype, InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.backends.support import Support
 from nf_edge.core.device.processor import Processor
 from nf_edge.core.errors import BadInput
@@ -21,11 +21,7 @@ class BackendSpec(ABC):
     """
 
     support: ClassVar[Support]
-    process_bytes: ClassVar[int | None]
-    """Resident bytes of a process for libraries and start-up, measured on x86-64 Linux; None if unknown."""
-
-    private_process_bytes: ClassVar[int] = 0
-    """The part of `process_bytes` that processes cannot share; 0 if it is small or unknown."""
+    runtime_memory: ClassVar[RuntimeMemory]
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from nf_edge.backends.coverage.coverage import Coverage
 from nf_edge.backends.executorch.capture import capture
 from nf_edge.backends.input_shape import INPUTS
 from nf_edge.backends.lowering_report import LoweringReport
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.backends.support import Support
 from nf_edge.backends.tensor_sizes import sizes_of
 
@@ -34,7 +34,7 @@ class Tiny(Backend):
     runtime_title = "PyTorch"
     attention_form = "as PyTorch computes it"
     operator_libraries = ()
-    process_bytes = None
+    runtime_memory = RuntimeMemory()
 
     def specialise(self, model, recipe):
         pass

@@ -10,7 +10,7 @@ from conftest import TESTS
 
 from nf_edge.backends import agreeing_spec, backend_for
 from nf_edge.backends.input_shape import InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core import resources
 from nf_edge.core.device.processor import ANY
@@ -391,7 +391,7 @@ def test_parts_that_a_total_leaves_out_are_separated_by_semicolons():
     plan = MemoryPlan(
         program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=None
     )
-    total = account_of_plan(plan, 10, "planned").process_total
+    total = account_of_plan(plan, RuntimeMemory(10), "planned").process_total
     assert total.note == "without arenas; workspace"
 
 
@@ -405,3 +405,11 @@ def test_without_a_compiler_a_python_process_measures_and_says_so(profile, expor
     assert "on top of" in measured["note"]
     assert 4 * 1_024_000 < measured["value"] < 80 * MB
     assert "no-such-compiler" in found["process"][0]["measured"]["note"]
+
+
+@pytest.mark.parametrize("recipe", ["xnnpack-8da8w", "nf-int8", "onnx-int8-dynamic"])
+def test_the_peak_of_loading_has_no_pages_of_libraries_that_only_runs_read(recipe, run):
+    report = json.loads(run("profile", "digits", "--recipe", recipe, "--json").out)["result"]
+    (runtime,) = (part for part in report["process"] if part["name"] == "runtime")
+    assert report["load_peak"]["predicted"]["value"] < runtime["predicted"]["value"] + 3_000_000
+    assert report["load_peak"]["predicted"]["value"] < report["steady_state"]["predicted"]["value"]

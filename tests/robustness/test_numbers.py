@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import nf_edge
 from nf_edge.backends import backend_for
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.cli import cli
 from nf_edge.cli.param_types import Counts, Finite, Size
 from nf_edge.core import resources
@@ -238,7 +238,7 @@ def test_a_page_is_green_only_where_all_is_known(exported):
     plan = MemoryPlan(
         program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0
     )
-    lacking = judge(device, recipe, [account_of_plan(plan, 10, "planned")])
+    lacking = judge(device, recipe, [account_of_plan(plan, RuntimeMemory(10), "planned")])
     unknown = judge(device, recipe, [missing_account("no plan")])
     pages = [
         report_page(
@@ -289,7 +289,7 @@ def test_a_run_that_shows_nothing_leaves_unknown_what_the_plan_does_not_know():
     plan = MemoryPlan(
         program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0
     )
-    planned = account_of_plan(plan, 10, "planned")
+    planned = account_of_plan(plan, RuntimeMemory(10), "planned")
     native = account_of_measurements(measured_run(load_peak=0, steady=0), 10)
     python = account_of_net_measurement(NetMeasurement(0, 0), 10, "there is no compiler")
     outcomes = [
@@ -304,7 +304,7 @@ def test_a_python_process_does_not_show_the_heap_of_a_microcontroller():
     plan = MemoryPlan(
         program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0
     )
-    planned = account_of_plan(plan, 10, "planned")
+    planned = account_of_plan(plan, RuntimeMemory(10), "planned")
     measured = account_of_net_measurement(NetMeasurement(5_000_000, 0), 10, "there is no compiler")
     working, _ = judge(load_device("rpi-pico-2"), load_recipe("onnx-fp32"), [planned, measured]).shares
     assert (working.outcome, list(working.unknown)) == (
@@ -362,7 +362,11 @@ def test_a_peak_of_loading_that_exceeds_the_budget_fails_before_the_export(run):
         workspace=0,
         load_peak=10**12,
     )
-    verdict = judge(load_device("rpi-5"), load_recipe("onnx-fp32"), [account_of_plan(plan, 10, "predicted")])
+    verdict = judge(
+        load_device("rpi-5"),
+        load_recipe("onnx-fp32"),
+        [account_of_plan(plan, RuntimeMemory(10), "predicted")],
+    )
     assert verdict.outcome == "over budget"
     assert "load peak" in verdict.failure.what
 

@@ -7,7 +7,7 @@ from nf_edge.backends.cortex_m.firmware import cortex_m_firmware
 from nf_edge.backends.executorch.method_allocator import temporary_bytes
 from nf_edge.backends.firmware import Firmware
 from nf_edge.backends.input_shape import InputShape
-from nf_edge.backends.memory_plan import FILE, MemoryPlan
+from nf_edge.backends.memory_plan import FILE, MemoryPlan, RuntimeMemory
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.program_size.cortex_m_program import (
     cortex_m_bytes,
@@ -30,7 +30,7 @@ ROWS = 32
 
 class CortexMSpec(BackendSpec):
     support = static_support("cortex_m", tuple(CORES))
-    process_bytes = None
+    runtime_memory = RuntimeMemory()
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)

@@ -7,7 +7,7 @@ from nf_edge.backends.ethos_u.target import TARGETS, has_matrix_unit
 from nf_edge.backends.executorch.method_allocator import temporary_bytes
 from nf_edge.backends.firmware import Firmware
 from nf_edge.backends.input_shape import InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.backends.static_shape.host_calls import (
@@ -48,7 +48,7 @@ TABLES_LAYER, TABLES_BLOCK, TABLES_LAST = 5, 2, 2
 
 class EthosUSpec(BackendSpec):
     support = static_support("ethos_u", TARGETS, ("int8_static", "int16_static"))
-    process_bytes = None
+    runtime_memory = RuntimeMemory()
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from nf_edge.backends.executorch.arena.one_delegate import delegate_arena
 from nf_edge.backends.input_shape import InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.backends.tensor_sizes import Sizes
 from nf_edge.model import ModelConfig
@@ -14,7 +14,7 @@ HALF = 2
 
 
 class CompileOnlySpec(BackendSpec):
-    process_bytes = None
+    runtime_memory = RuntimeMemory()
     notes: ClassVar[tuple[str, ...]]
     """Notes about memory that the plan does not include."""
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from nf_edge.backends.executorch.arena.arenas import fused_memory
 from nf_edge.backends.executorch.workspace import fused_workspace
 from nf_edge.backends.input_shape import CacheDtype, InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.backends.nf_cpu.scratch import scratch_bytes
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.program_size.nf_program import nf_bytes
@@ -24,8 +24,7 @@ class NfCpuSpec(XnnpackSpec):
         attention=("float32", "int8"),
         caches=("float32", "int8"),
     )
-    process_bytes = 7_600_000
-    private_process_bytes = 400_000
+    runtime_memory = RuntimeMemory(7_600_000, private=400_000, at_load=6_200_000)
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
         if not input_shape.cached or recipe.quantize is None:

@@ -1,7 +1,7 @@
 """The recipes that ONNX Runtime accepts on a CPU, and the memory of its artifacts."""
 
 from nf_edge.backends.input_shape import CacheDtype, InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.backends.onnx.memory import predicted
 from nf_edge.backends.onnx.size import float32_bytes, near_limit, require_size
 from nf_edge.backends.precisions import HEAD, precisions
@@ -32,8 +32,7 @@ class OnnxCpuSpec(BackendSpec):
         signed_scales=True,
         row_scales=True,
     )
-    process_bytes = 29_700_000
-    private_process_bytes = 7_700_000
+    runtime_memory = RuntimeMemory(29_700_000, private=7_700_000, at_load=28_800_000)
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
         if not input_shape.cached or recipe.quantize is None or recipe.quantize.kv_cache == "float32":

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from nf_edge.backends.executorch.arena.one_delegate import delegate_arena
 from nf_edge.backends.input_shape import InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.backends.precisions import HEADS, Precisions, precisions, shares_table
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
@@ -52,8 +52,7 @@ class OpenVinoSpec(BackendSpec):
         caches=("float32",),
         float_logits=False,
     )
-    process_bytes = 47_000_000
-    private_process_bytes = 1_900_000
+    runtime_memory = RuntimeMemory(47_000_000, private=1_900_000, at_load=47_000_000)
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nf_edge.backends.input_shape import CacheDtype, InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.backends.onnx.size import float32_bytes, require_size
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.spec import BackendSpec
@@ -58,7 +58,7 @@ class QnnSpec(BackendSpec):
         methods=("nearest",),
         signed_scales=True,
     )
-    process_bytes = None
+    runtime_memory = RuntimeMemory()
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
         if not input_shape.cached:

@@ -7,7 +7,7 @@ from nf_edge.backends.executorch.workspace import matmul_workspace
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.load_peak import packed_constants, packing_peak
 from nf_edge.backends.mapped_pages import read_table_bytes
-from nf_edge.backends.memory_plan import FILE, MemoryPlan
+from nf_edge.backends.memory_plan import FILE, MemoryPlan, RuntimeMemory
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.program_size.xnnpack_program import xnnpack_bytes
 from nf_edge.backends.spec import BackendSpec
@@ -43,8 +43,7 @@ class XnnpackSpec(BackendSpec):
         caches=("float32",),
         float_logits=False,
     )
-    process_bytes = 8_600_000
-    private_process_bytes = 400_000
+    runtime_memory = RuntimeMemory(8_600_000, private=400_000, at_load=6_200_000)
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)

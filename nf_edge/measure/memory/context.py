@@ -69,7 +69,7 @@ def context_memories(
     def at(tokens: int) -> ContextMemory:
         plan = spec.at(longest, config, input_shape, recipe, replace(input_shape, length=tokens))
         plan = spec.on(plan, config, input_shape, recipe, processor)
-        return ContextMemory(tokens, account_of_plan(plan, spec.process_bytes, "predicted").process_total)
+        return ContextMemory(tokens, account_of_plan(plan, spec.runtime_memory, "predicted").process_total)
 
     lengths = dict.fromkeys((1, max(1, input_shape.length // 2), input_shape.length))
     return tuple(at(tokens) for tokens in lengths)

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from nf_edge.backends.input_shape import KV_CACHE
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.core.figures import Figure
 from nf_edge.measure.memory.accounts import (
     COUNTED,
@@ -33,33 +33,30 @@ TAKEN_OVER = "predicted, because the file does not contain it"
 
 def account_of_plan(
     plan: MemoryPlan,
-    process_bytes: int | None,
+    runtime_memory: RuntimeMemory,
     how: PlanKind,
     predicted: MemoryPlan | None = None,
-    private_process_bytes: int = 0,
 ) -> Account:
     """Make an account from a plan.
 
     Args:
-        process_bytes: memory of a process that has only loaded the runtime; None if this machine cannot
-            measure it.
         how: whether the plan is read from a file or predicted.
         predicted: the prediction, for the parts that a file's plan does not know.
-        private_process_bytes: the part of `process_bytes` that processes cannot share.
     """
     parts = {name: _part(plan, attribute, how, predicted) for name, attribute in FIELDS.items()}
     runtime = (
         Figure.unavailable("bytes", "this machine cannot measure the runtime's memory on this kind of device")
-        if process_bytes is None
-        else Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux")
+        if runtime_memory.total is None
+        else Figure(runtime_memory.total, "bytes", how, "libraries and start-up, as measured on x86-64 Linux")
     )
+    at_load = runtime_memory.total if runtime_memory.at_load is None else runtime_memory.at_load
     process = parts | {"runtime": runtime, UNACCOUNTED: Figure.unavailable("bytes", "no plan includes it")}
     file = {
         name: Figure(getattr(plan, name), "bytes", how, _basis(plan, name) if how == "predicted" else "")
         for name in FILE_PARTS
     }
     heap = {name: process[name] for name in HEAP_PARTS}
-    loading = {"loading": _part(plan, "load_peak", how, predicted), "runtime": runtime}
+    loading = {"loading": _part(plan, "load_peak", how, predicted), "runtime": _share(runtime, at_load or 0)}
     phases = process | {"load peak": loading["loading"]}
     uncounted = {
         name: figure.note for name, figure in phases.items() if figure.value is None and name != UNACCOUNTED
@@ -72,9 +69,9 @@ def account_of_plan(
         load_peak=loading["loading"] if loading["loading"].value is None else _total(loading, how),
         heap=_total(heap, how),
         kinds={
-            "private": _total(heap | {"runtime": _share(runtime, private_process_bytes)}, how),
+            "private": _total(heap | {"runtime": _share(runtime, runtime_memory.private)}, how),
             "mapped": process["model file, mapped"],
-            "shareable": _share(runtime, (process_bytes or 0) - private_process_bytes),
+            "shareable": _share(runtime, (runtime_memory.total or 0) - runtime_memory.private),
         },
         uncounted=uncounted,
         firmware=firmware_account(plan, how),

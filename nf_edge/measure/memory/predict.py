@@ -53,10 +53,7 @@ class Prediction:
         plan = self.spec.on(self.plan, self.config, self.input_shape, self.recipe, processor)
         if plan not in self._accounts:
             missing = missing_account("there is no artifact yet")
-            spec = self.spec
-            predicted = account_of_plan(
-                plan, spec.process_bytes, "predicted", private_process_bytes=spec.private_process_bytes
-            )
+            predicted = account_of_plan(plan, self.spec.runtime_memory, "predicted")
             self._accounts[plan] = [predicted, missing, missing]
         return self._accounts[plan]
 

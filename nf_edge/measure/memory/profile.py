@@ -56,8 +56,8 @@ def profile_model(
     predicted = backend.on(predicted, config, input_shape, runnable.recipe, processor)
     measured = _measured(_resized(runnable, run), planned.cache or 0, core)
     accounts = [
-        account_of_plan(predicted, backend.process_bytes, "predicted", None, backend.private_process_bytes),
-        account_of_plan(planned, backend.process_bytes, "planned", predicted, backend.private_process_bytes),
+        account_of_plan(predicted, backend.runtime_memory, "predicted"),
+        account_of_plan(planned, backend.runtime_memory, "planned", predicted),
         measured.account,
     ]
     longest = replace(input_shape, rows=batch)
