@@ -10,8 +10,8 @@ namespace nf {
 // One run of the model, with one row unless --rows gives more.
 struct Request {
   std::vector<int64_t> input_ids; // one row after another
-  std::vector<int64_t> second; // the attention mask; for a model with a cache, the position of the first id
-  std::string where;           // "line 3 of the requests"
+  std::vector<int64_t> second;    // the attention mask; for a model with a cache, the position of the first id
+  std::string where;              // "line 3 of the requests"
 
   // The second line as attention mask. Throws BadInput if it does not have as many numbers as input_ids.
   std::vector<int64_t>& attention_mask();
