@@ -95,7 +95,8 @@ def repeats_lines(repeats: Repeats) -> list[str]:
 def memory_lines(report: MemoryReport) -> list[str]:
     """Lines with the machine and the spread of the measurement, unknown figures with reasons, and notes."""
     lines = [f"{'' if report.emulated else 'measured '}on {report.machine}" if report.machine else ""]
-    lines.append(f"predicted for {report.processor}")
+    if not report.firmware:
+        lines.append(f"predicted for {report.processor}")
     if report.contexts:
         sizes = ", ".join(
             f"{_cell(each.process, 'predicted')} with {each.tokens}" for each in report.contexts

@@ -40,14 +40,15 @@ class Processor:
         Unverified instruction sets count as unknown, so that a prediction takes the largest kernel.
         """
         cores = tuple(frozenset(core.isa.value) for core in device.cpu)
-        verified = all(core.isa.verified for core in device.cpu)
+        architecture = _architecture(cores)
+        known = bool(architecture) and all(core.isa.verified for core in device.cpu)
         threads = sum(core.count.value for core in device.cpu)
-        return cls(device.id, _architecture(cores), cores if verified else (), threads)
+        return cls(device.id, architecture, cores if known else (), threads)
 
     def __str__(self) -> str:
         """Words for reports, such as `arm64 (neon, dotprod, fp16), 4 threads`."""
         sets = " or ".join(dict.fromkeys(", ".join(sorted(core)) for core in self.cores))
-        kind = f"{self.architecture or 'any processor'} ({sets or 'the largest kernels'})"
+        kind = f"{self.architecture or 'unknown'} ({sets or 'the largest kernels'})"
         return f"{self.name}: {kind}, {self.threads} {'thread' if self.threads == 1 else 'threads'}"
 
 
