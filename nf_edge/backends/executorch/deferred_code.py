@@ -28,7 +28,7 @@ def code_deferred() -> Iterator[None]:
         if isinstance(codegen, _PyTreeCodeGen):
             module._in_spec, module._out_spec = codegen.pytree_info.in_spec, codegen.pytree_info.out_spec
         module._code = "# The code is written when this graph is called."  # ExecuTorch logs it
-        type(module).forward = call  # type: ignore[method-assign]
+        type(module).forward = call
 
     with patch.object(GraphModule, "recompile", defer):
         yield
