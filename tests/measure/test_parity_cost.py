@@ -49,10 +49,14 @@ def test_random_rows_have_16_lengths_from_one_token_to_all_without_most_of_the_w
 
 def test_logits_that_are_not_returned_must_be_finite_too(network):
     ids = torch.arange(6)[None]
-    hidden = network.transformer(ids)[0, 0]
-    # Every weight is finite, but a logit of the first token overflows.
-    weight = network.lm_head.weight.clone()
-    weight[5] = 3e38 * hidden.sign()
-    network.lm_head.weight = torch.nn.Parameter(weight, requires_grad=False)
+    hidden = network.transformer(ids)[0].abs()
+    # A channel that is larger in an earlier token than in the last one.
+    token, channel = divmod(int((hidden[:-1] / hidden[-1]).argmax()), hidden.shape[1])
+    # Every weight is finite, and so is the last token's logit, but the earlier token's is 2 · 3e38.
+    for parameter in network.transformer.ln_f.parameters():
+        parameter *= 2 / hidden[token, channel]
+    network.lm_head.weight = torch.nn.Parameter(0 * network.lm_head.weight, requires_grad=False)
+    network.lm_head.weight[5, channel] = 3e38
+    assert network(ids)[0, -1].isfinite().all()
     with pytest.raises(NotFinite):
         finite(LastLogits(network), ids)
