@@ -54,7 +54,7 @@ def fused_workspace(config: ModelConfig, input_shape: InputShape, precision_of: 
             (f"{name}.attn.c_proj", rows, heads * config.head_size, config.n_embd),
             (f"{name}.mlp.c_proj", rows, inner, config.n_embd),
         ):
-            # If the weights fit the L2 cache, XNNPACK quantizes row by row (`xnn_should_inline_lhs_packing` in
+            # If the weights fit the L2 cache, XNNPACK quantizes by row (`xnn_should_inline_lhs_packing` in
             # src/microkernel-utils.c).  Device files have no cache sizes, so the larger need counts.
             quantized = precision_of[module].activations != "none"
             read = lines * (inputs + ROW_PARAMETERS) if quantized else 0
