@@ -23,6 +23,8 @@ CORES = {
     "cortex-a76": Processor("cortex-a76", ARM64, (frozenset({"neon", "dotprod", "fp16"}),), 1),
     "i8mm": Processor("i8mm", ARM64, (frozenset({"neon", "dotprod", "fp16", "i8mm"}),), 1),
 }
+# A prediction is for pages.  The C library's counters leave out the rest of each page, and stacks.
+PAGES = 80_000
 # Heap after load and workspace in bytes: `python benchmarks/arm_memory.py`, QEMU 7.2, December 2026.
 MEASURED = {
     ("digits", "xnnpack-fp32"): {"x86-64": (418_096, 73_456), "cortex-a53": (434_624, 74_320)},
@@ -58,7 +60,7 @@ def test_the_prediction_differs_between_cores_as_the_emulated_memory_does(model,
     here = on(model, recipe, CORES["x86-64"])
     for core, figures in measured.items():
         there = on(model, recipe, CORES[core])
-        assert there[0] == pytest.approx(figures[0], rel=0.05), core
+        assert 0.95 * figures[0] <= there[0] <= 1.05 * figures[0] + PAGES, core
         for part in range(2):
             difference = figures[part] - measured["x86-64"][part]
             # The kernel's structures for fp16 take 27 kB in ONNX Runtime; the score layer's padding 4 kB.
@@ -96,12 +98,28 @@ def test_an_unknown_processor_needs_as_much_as_the_largest_kernel():
     unknown = Processor("board", ARM64, (), 1)
     for recipe in ("nf-fp32", "nf-int8"):
         largest = max(on("digits", recipe, core)[1] for core in CORES.values() if core.architecture == ARM64)
-        assert on("digits", recipe, unknown)[1] == largest
+        assert on("digits", recipe, unknown)[1] >= largest
         single = Processor("anything", "", (), 1)
         assert on("digits", recipe, single)[1] >= max(
             on("digits", recipe, core)[1] for core in CORES.values()
         )
     assert on("digits", "xnnpack-fp32", ANY)[0] == on("digits", "xnnpack-fp32", unknown)[0]
+
+
+def test_a_core_with_sme_packs_inputs_and_an_unknown_arm_core_may_have_it():
+    sme = Processor("sme", ARM64, (frozenset({"neon", "dotprod", "i8mm", "sme"}),), 1)
+    unknown = Processor("board", ARM64, (), 1)
+    # `python benchmarks/arm_memory.py --on max:sve-max-vq=1`, December 2026: 65,910 bytes of workspace.
+    measured = 604_048 - 538_128
+    plain = on("shakespeare", "xnnpack-fp32", CORES["i8mm"])[1]
+    assert on("shakespeare", "xnnpack-fp32", sme)[1] - plain >= measured
+    assert on("shakespeare", "xnnpack-fp32", unknown) == on("shakespeare", "xnnpack-fp32", sme)
+    recipe, config = load_recipe("onnx-fp32"), resolve_outline("shakespeare").config
+    spec, shape = agreeing_spec(recipe), InputShape.of(recipe, config)
+    plan = spec.predict(config, shape, recipe)
+    arenas = [spec.on(plan, config, shape, recipe, each).arenas for each in (sme, unknown, CORES["i8mm"])]
+    assert arenas[0] == arenas[1] >= arenas[2] + 3_008_720 - 2_737_440
+    assert arenas[2] == plan.arenas
 
 
 def test_unverified_instruction_sets_count_as_unknown_and_each_core_as_a_thread():

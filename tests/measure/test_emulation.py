@@ -293,6 +293,9 @@ def test_the_prediction_for_a_core_agrees_with_the_memory_on_it(tmp_path):
     report = profile_model(runnable, None, *emulated_cores(["rpi-zero-2w"]))
     assert report.processor == "rpi-zero-2w: arm64 (neon), 1 thread"
     parts = {part.name: part for part in report.process}
-    for name, share in (("weights and graph in heap", 0.05), ("arenas", 0), ("workspace", 0.02)):
-        assert parts[name].measured.how == "emulated"
-        assert parts[name].predicted.value == pytest.approx(parts[name].measured.value, rel=share), name
+    # The prediction is for pages, but the counters of an emulated core leave out the rest of each page.
+    for name, share, pages in (("weights and graph in heap", 0.05, 50_000), ("workspace", 0.02, 0)):
+        predicted, emulated = parts[name].predicted.value, parts[name].measured
+        assert emulated.how == "emulated"
+        assert (1 - share) * emulated.value <= predicted <= (1 + share) * emulated.value + pages, name
+    assert parts["arenas"].predicted.value == parts["arenas"].measured.value

@@ -1,13 +1,17 @@
 """The recipes that ONNX Runtime accepts on a CPU, and the memory of its artifacts."""
 
+from dataclasses import replace
+
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.memory_plan import MemoryPlan, RuntimeMemory
 from nf_edge.backends.onnx.memory import predicted
 from nf_edge.backends.onnx.size import float32_bytes, near_limit, require_size
 from nf_edge.backends.precisions import HEAD, precisions
 from nf_edge.backends.program_size.onnx_layers import onnx_bytes
+from nf_edge.backends.sme import packed_inputs
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
+from nf_edge.core.device.processor import Processor
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
 
@@ -57,6 +61,19 @@ class OnnxCpuSpec(BackendSpec):
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         return predicted(config, input_shape, recipe, self.cache_dtype(config, input_shape, recipe))
+
+    def on(
+        self,
+        plan: MemoryPlan,
+        config: ModelConfig,
+        input_shape: InputShape,
+        recipe: Recipe,
+        processor: Processor,
+    ) -> MemoryPlan:
+        """The plan with the inputs that MLAS packs on a core with SME."""
+        if plan.arenas is None:
+            return plan
+        return replace(plan, arenas=plan.arenas + packed_inputs(config, input_shape, processor))
 
 
 def takes_group_query(head_size: int) -> bool:

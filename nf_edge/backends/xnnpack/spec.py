@@ -10,6 +10,7 @@ from nf_edge.backends.mapped_pages import read_table_bytes
 from nf_edge.backends.memory_plan import FILE, MemoryPlan, RuntimeMemory
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.program_size.xnnpack_program import xnnpack_bytes
+from nf_edge.backends.sme import packed_inputs
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import Sizes, sizes_of
@@ -59,7 +60,10 @@ class XnnpackSpec(BackendSpec):
         recipe: Recipe,
         processor: Processor,
     ) -> MemoryPlan:
-        """The plan with the operators that XNNPACK allocates on a processor."""
+        """The plan with the operators and packed inputs that XNNPACK allocates on a processor."""
+        if plan.workspace is not None:
+            packed = packed_inputs(config, input_shape, processor)
+            plan = replace(plan, workspace=plan.workspace + packed)
         if plan.loaded is None or plan.load_peak is None or processor.architecture != X86:
             return plan
         smaller = self._products(config) * ARM_PRODUCT

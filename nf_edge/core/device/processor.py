@@ -45,6 +45,10 @@ class Processor:
         threads = sum(core.count.value for core in device.cpu)
         return cls(device.id, architecture, cores if known else (), threads)
 
+    def may_have(self, isa: Isa) -> bool:
+        """Whether a core has one of Arm's instruction sets, or may have it because they are unknown."""
+        return self.architecture != X86 and (not self.cores or any(isa in core for core in self.cores))
+
     def __str__(self) -> str:
         """Words for reports, such as `arm64 (neon, dotprod, fp16), 4 threads`."""
         sets = " or ".join(dict.fromkeys(", ".join(sorted(core)) for core in self.cores))
