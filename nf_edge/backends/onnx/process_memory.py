@@ -119,6 +119,7 @@ def _run(
         outputs=config.vocab_size if config.is_language_model else config.num_labels or 1,
         cache_bytes=0 if cache is None else 1 if cache.dtype == "int8" else 4,
         symmetric=config.attention == "symmetric",
+        causal=config.causal,
         all_logits=config.is_language_model and cache is None,
         one_token=config.outputs_one_token and not config.is_language_model,
     )

@@ -31,6 +31,7 @@ class Run:
         outputs: number of logits of one token.
         cache_bytes: bytes of a cached value; 0 for a model without a cache.
         symmetric: whether keys and queries share a projection.
+        causal: whether tokens attend only to earlier ones.
         all_logits: whether the model's output has the logits of all tokens.
         one_token: whether the last layer computes only one token.
     """
@@ -49,6 +50,7 @@ class Run:
     outputs: int
     cache_bytes: int
     symmetric: bool
+    causal: bool
     all_logits: bool
     one_token: bool = False
 
@@ -77,9 +79,9 @@ class Run:
         return self.rows * self.bias
 
     @property
-    def mask(self) -> int:
-        """Bytes of the mask of all pairs of tokens."""
-        return FLOAT * self.rows * self.tokens * self.total
+    def mask(self) -> list[int]:
+        """Bytes of the mask of all pairs of tokens; a bidirectional model has no such block."""
+        return [FLOAT * self.rows * self.tokens * self.total] if self.causal else []
 
     @property
     def total(self) -> int:
@@ -221,7 +223,7 @@ def _attention(tape: Tape, run: Run, residual: Value, heads: int, biases: _Biase
     scratch = [out[1]] * 3
     if not run.cache_bytes or run.head_size % GROUP_QUERY:
         # The mask, the scores, and the outputs by head (`ApplyAttention` in attention_cpu_base.h).
-        scratch += [run.mask, run.scores, out[1]]
+        scratch += [*run.mask, run.scores, out[1]]
     attended = tape.one(inputs, out, scratch=scratch)
     projected = _linear(tape, run, attended, width, run.hidden)
     return tape.one([residual, projected], _tokens(run, run.hidden))
