@@ -30,7 +30,7 @@ BLOCK, TOKENS_AT_ONCE = 1 << 20, 64
 KEPT = 1 << 20
 # Tokens that a network runs over before the pages of its weights are released.  Reading the pages again takes
 # as long as a few tokens.
-TOKENS_BEFORE_RELEASE = 512
+TOKENS_BEFORE_RELEASE = 64
 
 
 def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
@@ -137,7 +137,11 @@ def _output_energies(
         for handle in handles:
             handle.remove()
     release_weights(network)
-    return {name: each.energy() for name, each in outputs.items()}
+    pages, energies = MappedPages(network), {}
+    for name, each in outputs.items():
+        energies[name] = each.energy()
+        pages.read(modules[name].get_parameter("weight"))
+    return energies
 
 
 class _Outputs:

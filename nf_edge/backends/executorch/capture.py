@@ -1,12 +1,13 @@
 """Export a program with `torch.export`, for the batch and lengths that an `InputShape` allows."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.executorch import decoder as executorch_decoder
+from nf_edge.backends.executorch.constant_folding import folded_in_blocks
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.program_caches import collectable
 
@@ -30,14 +31,26 @@ def example_inputs(input_shape: InputShape, batch: int = 1) -> tuple[Tensor, Ten
 
 
 def quantize_captured(
-    exported: torch.export.ExportedProgram, quantizer: Any, rows: Iterable[tuple[Tensor, ...]]
+    exported: torch.export.ExportedProgram,
+    quantizer: Any,
+    rows: Iterable[tuple[Tensor, ...]],
+    release: Callable[[], None],
 ) -> nn.Module:
-    """Quantize a captured program with an ExecuTorch quantizer; `rows` of inputs calibrate the ranges."""
+    """Quantize a captured program with an ExecuTorch quantizer.
+
+    Args:
+        rows: inputs that calibrate the ranges.
+        release: releases the pages of the weights, which are mapped from the checkpoint's file.
+    """
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     # Captured programs check their inputs by default, and quantizers cannot handle these checks.
     prepared = prepare_pt2e(exported.module(check_guards=False), quantizer)
     for row in rows:
+        # A row starts with tables, which ExecuTorch's operators dequantize completely.
+        release()
         prepared(*row)
-    converted: nn.Module = convert_pt2e(prepared)
+    release()
+    with folded_in_blocks(release):
+        converted: nn.Module = convert_pt2e(prepared)
     return converted

@@ -75,6 +75,11 @@ class DecoderProgram(nn.Module):
         return self.model.lm_head(self.model.transformer(tokens, cache=self.cache, output_tokens="last"))
 
 
+def network_of(program: nn.Module) -> nn.Module:
+    """The network of a program, which a decoder holds."""
+    return program.model if isinstance(program, DecoderProgram) else program
+
+
 def example(capacity: int) -> tuple[tuple[Tensor, Tensor], Any]:
     """Example inputs to export a DecoderProgram, and their dynamic dimensions."""
     # `torch.export` would make a constant of a length of 1.

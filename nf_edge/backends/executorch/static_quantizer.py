@@ -3,15 +3,18 @@
 The program uses ExecuTorch's quantize and dequantize operators, which several delegates support.
 """
 
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import nn
 
+from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.capture import capture, quantize_captured
 from nf_edge.backends.input_shape import Inputs, InputShape
 from nf_edge.backends.precisions import Precisions
 from nf_edge.core.quiet import quiet_libraries
+from nf_edge.model.checkpoint import release_weights
 
 
 def quantize_linear(
@@ -70,7 +73,8 @@ def quantize_linear(
             )
             for input_ids, attention_mask in calibration_inputs
         )
-        return quantize_captured(capture(program, input_shape), quantizer, rows)
+        release = partial(release_weights, executorch_decoder.network_of(program))
+        return quantize_captured(capture(program, input_shape), quantizer, rows, release)
 
 
 def _module_of(node: torch.fx.Node) -> str:

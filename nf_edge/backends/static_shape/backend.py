@@ -5,6 +5,7 @@ The program takes one row of a fixed length.  It computes its layers in int8 or 
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,6 +40,7 @@ from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import Activations
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Decoder, ModelConfig
+from nf_edge.model.checkpoint import release_weights
 
 
 class StaticShapeBackend(Backend):
@@ -80,7 +82,8 @@ class StaticShapeBackend(Backend):
         with quiet_libraries():
             inputs = [*calibration_inputs, *self.more_rows(recipe, calibration_inputs, input_shape.length)]
             rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in inputs)
-            return quantize_captured(capture(program, input_shape), self.quantizer(recipe), rows)
+            release = partial(release_weights, program)
+            return quantize_captured(capture(program, input_shape), self.quantizer(recipe), rows, release)
 
     def network_weights(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return network_weights(weights)

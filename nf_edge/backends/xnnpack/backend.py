@@ -78,7 +78,7 @@ class Xnnpack(XnnpackSpec, ExecutorchBackend):
     def _lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> Coverage:
-        network = program.model if isinstance(program, executorch_decoder.DecoderProgram) else program
+        network = executorch_decoder.network_of(program)
         with needed_steps_only(lambda: release_weights(network)):
             return super()._lower(program, config, input_shape, recipe, path)
 
