@@ -59,8 +59,9 @@ def predict_host_memory(checkpoint: Checkpoint, recipe: Recipe) -> HostMemory:
     lowering = stored + 3 * table
     if recipe.quantize is not None:
         lowering += plan.file
-        # The calibration runs the float32 program, whose runtime packs its weights.
-        lowering += 2 * layers if recipe.quantize.static else 0
+        # The calibration runs the float32 program, whose runtime packs its weights, after pages are released.
+        if recipe.quantize.static:
+            lowering = max(lowering, float32 + layers)
     loaded = sum(part or 0 for part in (plan.mapped, plan.loaded, plan.cache, plan.arenas, plan.workspace))
     # Weights of other dtypes are converted; float32 weights stay in the mapped file.
     converted = 0 if stored >= float32 else float32

@@ -20,7 +20,7 @@ from nf_edge.backends.quantized_weights import Weights
 from nf_edge.core.figures import Figure, How
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
-from nf_edge.model.checkpoint import MappedPages, release_weights
+from nf_edge.model.checkpoint import PAGES, MappedPages, release_weights
 from nf_edge.quantization.layer_report import LayerReport
 from nf_edge.quantization.threads import one_thread
 
@@ -119,7 +119,11 @@ def _output_energies(
     network: NoiseFormer, lowered: Weights, calibration_inputs: Inputs
 ) -> dict[str, _Energy]:
     modules = {name: module for name, module in network.named_modules() if name in lowered}
-    outputs = {name: _Outputs(module, partial(lowered.__getitem__, name)) for name, module in modules.items()}
+    release = partial(release_weights, network)
+    outputs = {
+        name: _Outputs(module, partial(lowered.__getitem__, name), release)
+        for name, module in modules.items()
+    }
     handles = [modules[name].register_forward_hook(outputs[name].keep) for name in modules]
     try:
         tokens = 0
@@ -151,10 +155,12 @@ class _Outputs:
 
     Args:
         lowered: computes the module's lowered weights.
+        release: releases the pages of the weights, before and after a large matrix is in memory twice.
     """
 
-    def __init__(self, module: nn.Module, lowered: Callable[[], Tensor]) -> None:
+    def __init__(self, module: nn.Module, lowered: Callable[[], Tensor], release: Callable[[], None]) -> None:
         self._module, self._lowered = module, lowered
+        self._release = release if module.get_parameter("weight").nbytes >= PAGES else lambda: None
         self._energy, self._inputs, self._bytes = _Energy(), list[Tensor](), 0
 
     def keep(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -171,6 +177,7 @@ class _Outputs:
         return self._energy
 
     def _add_kept(self) -> None:
+        self._release()
         weight, lowered = self._module.get_parameter("weight"), self._lowered()
         if isinstance(self._module, nn.Linear):
             parts = [part for x in self._inputs for part in x.flatten(0, -2).split(TOKENS_AT_ONCE)]
@@ -184,3 +191,4 @@ class _Outputs:
                 signal = F.embedding(ids, weight)
                 self._energy.add(signal, signal - F.embedding(ids, lowered))
         self._inputs, self._bytes = [], 0
+        self._release()

@@ -73,8 +73,12 @@ def quantize_linear(
             )
             for input_ids, attention_mask in calibration_inputs
         )
-        release = partial(release_weights, executorch_decoder.network_of(program))
-        return quantize_captured(capture(program, input_shape), quantizer, rows, release)
+        network = executorch_decoder.network_of(program)
+        release = partial(release_weights, network)
+        quantized = quantize_captured(capture(program, input_shape), quantizer, rows, release)
+        # The lowering releases pages of this file.
+        quantized.origin = getattr(network, "origin", None)  # type: ignore[assignment]
+        return quantized
 
 
 def _module_of(node: torch.fx.Node) -> str:
