@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -29,10 +30,9 @@ from nf_edge.cli import main
 from nf_edge.core import native_build, resources
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.measure.memory import measure
 from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint, save_checkpoint
-from nf_edge.model.data.rows import Rows
+from nf_edge.model.data.rows import Row, Rows
 from nf_edge.model.init import init_tensors
 from nf_edge.model.network import build
 from nf_edge.pipeline.export import export
@@ -403,11 +403,25 @@ def checkpoint(tmp_path_factory):
     return load
 
 
+def even_rows(config, longest, seed=0):
+    """16 rows of random token ids, with lengths in equal steps.
+
+    Every other row ends in pad tokens, if the model ignores them.
+    """
+    random = np.random.default_rng(seed)
+    lengths = np.linspace(1, longest, min(16, longest)).astype(int)
+    rows = [random.integers(0, config.vocab_size, length) for length in lengths]
+    if config.pooled_token == "last_not_pad":
+        for row in rows[1::2]:
+            row[len(row) // 2 :] = config.pad_token_id
+    return [Row(tuple(row.tolist()), None) for row in rows]
+
+
 def calibration_rows(checkpoint):
     """Rows to calibrate on: random ones, or None if the checkpoint has examples."""
     if checkpoint.examples_file:
         return None
-    rows = synthetic_rows(checkpoint.config, checkpoint.config.n_positions)
+    rows = even_rows(checkpoint.config, checkpoint.config.n_positions)
     return Rows(tuple(rows), "synthetic", "", 0)
 
 

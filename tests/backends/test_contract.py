@@ -6,14 +6,13 @@ from html import unescape
 import numpy as np
 import pytest
 import torch
-from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing, random_rows
+from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing, even_rows, random_rows
 from forms import FORMS
 
 import nf_edge.backends
 from nf_edge.backends import REGISTRY, all_backends, get_backend
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import bundled_recipes, load_recipe
-from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model import Decoder
 
 # By backend: a model and a recipe, and how far logits may be from PyTorch's, as a share of the largest.
@@ -99,7 +98,7 @@ def test_its_file_answers_as_pytorch_does_padded_rows_among_them(
     session = get_backend(name).load(artifact.model_file, artifact.manifest.interface.input_shape)
     assert not isinstance(session, Decoder)
     lengths, largest, errors = set(), 0.0, []
-    for row in synthetic_rows(network.config, 64, seed=3):
+    for row in even_rows(network.config, 64, seed=3):
         ids, mask = np.zeros((2, 1, 64), dtype=np.int64)
         ids[0, : len(row.input_ids)], mask[0, : len(row.input_ids)] = row.input_ids, 1
         lengths.add(len(row.input_ids))

@@ -188,7 +188,9 @@ def test_tokens_have_the_range_that_they_have_where_none_is_picked():
 
     def ranges(module):
         exported = torch.export.export(module.eval(), rows[0])
-        program = quantize_captured(exported, npu_quantizer("ethos-u85-256", "int8_static"), rows)
+        program = quantize_captured(
+            exported, npu_quantizer("ethos-u85-256", "int8_static"), rows, lambda: None
+        )
         return {
             node.args[0].name: node.args[1:3]
             for node in program.graph.nodes

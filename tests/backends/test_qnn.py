@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import RANDOM_LENGTH, backend_missing
+from conftest import RANDOM_LENGTH, backend_missing, even_rows
 from onnx.numpy_helper import to_array
 
 import nf_edge.backends
@@ -18,7 +18,6 @@ from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.qdq import write_qdq
 from nf_edge.backends.static_shape.extreme_rows import extreme_rows
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model.generation import generate
 
 RECIPE = "qnn-sm8650-a16w8"
@@ -45,7 +44,7 @@ def compile_and_compare(model, folder):
     """The context binary of a network beside the network in PyTorch."""
     from nf_edge.backends.qnn.htp import SimulatedSession, compile_context
 
-    rows = synthetic_rows(model.config, RANDOM_LENGTH)
+    rows = even_rows(model.config, RANDOM_LENGTH)
     inputs = []
     for row in rows:
         ids, mask = np.zeros((2, 1, RANDOM_LENGTH), dtype=np.int64)

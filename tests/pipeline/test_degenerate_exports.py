@@ -5,9 +5,8 @@ import json
 
 import pytest
 import torch
-from conftest import CLASSIFIER, LM, backend_missing, tools_missing
+from conftest import CLASSIFIER, LM, backend_missing, even_rows, tools_missing
 
-from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model import ModelConfig, save_checkpoint
 from nf_edge.model.init import init_tensors
 
@@ -53,9 +52,7 @@ def degenerate(tmp_path):
         tensors = {name: WEIGHTS[weights](name, its) for name, its in init_tensors(config, 0).items()}
         save_checkpoint(tmp_path / "checkpoint", config, tensors)
         label = {} if config.is_language_model else {"label": 0}
-        rows = [
-            {"input_ids": list(row.input_ids), **label} for row in synthetic_rows(config, config.n_positions)
-        ]
+        rows = [{"input_ids": list(row.input_ids), **label} for row in even_rows(config, config.n_positions)]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (tmp_path / "checkpoint" / "examples.jsonl").write_text(text, encoding="utf-8")
         return tmp_path / "checkpoint"

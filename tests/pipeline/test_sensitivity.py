@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from conftest import even_rows
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nf_edge.backends.precisions import precisions
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint, save_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.pipeline.mixed_precision.choice import SearchTarget, SizeAndLoss, choose
@@ -42,7 +42,7 @@ def make(folder, **shape):
     tensors[f"{RUINED}.weight"][:, silent] = 2.0
     save_checkpoint(folder, config, tensors)
     model = load_checkpoint(folder).model()
-    rows = synthetic_rows(config, 24)
+    rows = even_rows(config, 24)
     with (folder / "examples.jsonl").open("w", encoding="utf-8") as file:
         for row in rows:
             fields = {"input_ids": list(row.input_ids)}

@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 import yaml
+from conftest import even_rows
 from torch import nn
 
 from nf_edge.artifact import load_artifact
@@ -16,7 +17,6 @@ from nf_edge.backends.precisions import precisions, shares_table
 from nf_edge.backends.quantized_weights import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model import Decoder, TorchDecoder, load_checkpoint, save_checkpoint
 from nf_edge.quantization.calibration import may_calibrate
 from nf_edge.quantization.dequantize import onnx_weights
@@ -62,7 +62,7 @@ def export(run, tmp_path, checkpoint):
         the_checkpoint = checkpoint(source) if isinstance(source, str) else source
         seen = tmp_path / "seen.jsonl"
         config = the_checkpoint.config
-        rows = synthetic_rows(config, config.n_positions)
+        rows = even_rows(config, config.n_positions)
         lines = (json.dumps({"input_ids": list(row.input_ids), "label": 0}) + "\n" for row in rows)
         seen.write_text("".join(lines), encoding="utf-8")
         options = ["--calibrate", seen] if may_calibrate(load_recipe(str(path))) else []
