@@ -23,7 +23,6 @@ from nf_edge.pipeline.lowering import Job, lower
 
 CLASSIFIER, LM = "cls-lowrank-last-padded", "eight-pairwise"
 CASES = [
-    (CLASSIFIER, "xnnpack-fp32"),
     (LM, "xnnpack-8da8w"),
     (LM, "nf-int8"),
     (CLASSIFIER, "onnx-fp32"),
