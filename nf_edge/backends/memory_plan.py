@@ -12,7 +12,7 @@ class RuntimeMemory:
     Attributes:
         total: all bytes, once a model has run; None if unknown.
         private: the part that processes cannot share; 0 if it is small or unknown.
-        at_load: the part that is resident while a model loads, before its first run.
+        at_load: the part that is resident while a model loads, before its first run; None: all of it.
     """
 
     total: int | None = None

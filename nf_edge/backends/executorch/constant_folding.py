@@ -12,8 +12,7 @@ from unittest.mock import patch
 import torch
 from torch.fx import Node
 
-# Values that are rounded at once.
-BLOCK = 1 << 20
+from nf_edge.backends.quantized_weights import BLOCK
 
 
 @contextmanager
@@ -25,10 +24,8 @@ def folded_in_blocks(release: Callable[[], None]) -> Iterator[None]:
     """
     from torchao.quantization.pt2e.constant_fold import ConstantFolder
 
-    deduce, per_channel = (
-        ConstantFolder._deduce_value,
-        torch.ops.quantized_decomposed.quantize_per_channel.default,
-    )
+    deduce = ConstantFolder._deduce_value
+    per_channel = torch.ops.quantized_decomposed.quantize_per_channel.default
 
     def deduce_value(folder: Any, node: Node) -> Any:
         if folder.is_impure(node):

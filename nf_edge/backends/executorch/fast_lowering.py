@@ -24,10 +24,7 @@ from torch.fx import Graph, Node
 
 from nf_edge.backends.executorch.deferred_code import code_deferred
 from nf_edge.backends.executorch.file_constants import constants_on_disk
-from nf_edge.backends.executorch.program_passes import needed_passes_only
-
-# A function that says whether a pass may change a node.
-MayChange = Callable[[Node], bool]
+from nf_edge.backends.executorch.program_passes import MayChange, needed_passes_only
 
 
 def _calls(*operators: str) -> MayChange:

@@ -52,7 +52,7 @@ class OpenVinoSpec(BackendSpec):
         caches=("float32",),
         float_logits=False,
     )
-    runtime_memory = RuntimeMemory(47_000_000, private=1_900_000, at_load=47_000_000)
+    runtime_memory = RuntimeMemory(47_000_000, private=1_900_000)
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)

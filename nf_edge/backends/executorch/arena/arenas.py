@@ -15,7 +15,7 @@ from nf_edge.model import ModelConfig
 XNNPACK_PADDING = 64
 # Private pages of a loaded method, of each of its delegates, and of each operator outside delegates.
 # Measured with ExecuTorch 1.5.1 on x86-64 with 42 artifacts of 2 to 12 layers, December 2026; single ones
-# differ by up to 17 %.
+# differ by up to 28 %.
 METHOD, DELEGATE, KERNEL = 35_000, 5_330, 1_450
 
 
