@@ -8,7 +8,10 @@ from torch import nn
 from nf_edge.backends.executorch import constant_folding
 from nf_edge.backends.executorch.capture import quantize_captured
 
-pytestmark = pytest.mark.skipif(bool(backend_missing("xnnpack-int8")), reason="needs ExecuTorch")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(backend_missing("xnnpack-int8")), reason="needs ExecuTorch"),
+]
 
 
 def quantized(release):
